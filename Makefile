@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Each makes .venv first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help demo test test-slow lab book docs readme clean
+help:           ## show this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements.txt settings.ini setup.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "siamese_nbdev needs Python 3.11 or newer; name one: make demo PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $(READY)
+
+demo: $(READY)  ## render the pedestrians, train, embed, search, evaluate; results in runs/demo
+	$(BIN)/siamese-nbdev demo
+
+test: $(READY)  ## everything that CI checks (under 12 minutes on 2 cores)
+	$(BIN)/python tools/check.py
+
+test-slow: $(READY) ## the long process tests (kills, restarts, many processes)
+	$(BIN)/python -m pytest -m slow
+
+lab: $(READY)   ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab nbs/index.ipynb
+
+book: $(READY)  ## execute every page in full and refresh its saved outputs, then the README
+	$(BIN)/python tools/book.py
+	$(BIN)/python tools/readme.py
+
+docs: $(READY)  ## build the docs site (needs Quarto)
+	@command -v quarto >/dev/null || { echo "Quarto is missing. Install it from https://quarto.org/docs/get-started/ (or run: $(BIN)/nbdev_install_quarto), then run make docs again."; exit 1; }
+	$(BIN)/nbdev_docs
+
+readme: $(READY) ## write README.md from nbs/index.ipynb
+	$(BIN)/python tools/readme.py
+
+clean:          ## remove what the commands generated (not .venv)
+	rm -rf runs data/pedestrians* _docs _proc build *.egg-info

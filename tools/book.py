@@ -1,0 +1,38 @@
+"Execute pages in full, in reading order, and save their outputs: `python tools/book.py [nbs/04_training.ipynb ...]`."
+import os, sys, time
+from pathlib import Path
+import nbformat
+from nbclient import NotebookClient
+from nbdev.clean import nbdev_clean
+
+top = Path(__file__).resolve().parent.parent
+
+
+def pages() -> list[Path]:
+    "Return every notebook in reading order: the workshops, the numbered walk, the applications, the index."
+    found = [p for p in (top / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts and not p.name.startswith(("_", "."))]
+    rank = {"appendix": 0, "nbs": 1, "applications": 2}
+    return sorted(found, key=lambda p: (p.stem == "index", rank.get(p.parent.name, 3), p.name))
+
+
+def drop_progress(notebook):
+    "Remove progress bars from the outputs: they differ on every run and say nothing on a page."
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if not (o.get("name") == "stderr" and "\r" in o.get("text", ""))]
+
+
+def execute(page: Path):
+    "Run one page top to bottom in its own folder and save it, cleaned."
+    notebook = nbformat.read(page, as_version=4)
+    started = time.time()
+    NotebookClient(notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": str(page.parent)}}).execute()
+    drop_progress(notebook)
+    nbformat.write(notebook, page)
+    nbdev_clean(str(page))
+    print(f"{page.relative_to(top)}: {time.time() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    os.chdir(top)
+    for page in [Path(p).resolve() for p in sys.argv[1:]] or pages(): execute(page)
