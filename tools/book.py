@@ -1,9 +1,10 @@
 "Execute pages in full, in reading order, and save their outputs: `python tools/book.py [nbs/04_training.ipynb ...]`."
-import os, sys, time
+import base64, io, os, sys, time
 from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbdev.clean import nbdev_clean
+from PIL import Image
 
 top = Path(__file__).resolve().parent.parent
 
@@ -22,12 +23,28 @@ def drop_progress(notebook):
             cell.outputs = [o for o in cell.outputs if not (o.get("name") == "stderr" and "\r" in o.get("text", ""))]
 
 
+def shrink_figures(notebook, limit: int = 120_000):
+    "Save large figures (grids of pictures) again with a palette of colours, which takes about a third of the room."
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            encoded = output.get("data", {}).get("image/png")
+            if encoded is None or len(encoded) * 3 / 4 < limit: continue
+            figure, colours = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"), 256
+            while True:
+                small = io.BytesIO()
+                figure.quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+                if small.tell() < limit or colours <= 32: break
+                colours //= 2
+            output["data"]["image/png"] = base64.b64encode(small.getvalue()).decode()
+
+
 def execute(page: Path):
     "Run one page top to bottom in its own folder and save it, cleaned."
     notebook = nbformat.read(page, as_version=4)
     started = time.time()
     NotebookClient(notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": str(page.parent)}}).execute()
     drop_progress(notebook)
+    shrink_figures(notebook)
     nbformat.write(notebook, page)
     nbdev_clean(str(page))
     print(f"{page.relative_to(top)}: {time.time() - started:.0f} s", flush=True)
