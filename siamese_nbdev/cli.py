@@ -150,7 +150,7 @@ def split_own(
         return split_by_label(manifest, valid=0, test=max(0.2, 2 / identities))
     return split_by_label(manifest, valid=0.2, test=0.2)
 
-# %% ../nbs/11_cli.ipynb #f25bed88
+# %% ../nbs/11_cli.ipynb #175741aa
 app = typer.Typer(name="siamese-nbdev", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train and use Siamese networks for image similarity. Start with `siamese-nbdev demo`.")
 OutFolder = Annotated[Path | None, typer.Option(help="Folder for the results. An earlier run in it is moved aside, not overwritten.")]
@@ -162,7 +162,7 @@ Size = Annotated[tuple[int, int] | None, typer.Option(metavar="HEIGHT WIDTH", he
 def demo(
     out:OutFolder=Path("runs/demo"),
     data:Annotated[Path, typer.Option(help="Folder for the rendered pedestrians; they are made once.")]=Path("data"),
-    epochs:Annotated[int, typer.Option(min=1, help="Passes over the training images.")]=6,
+    epochs:Annotated[int, typer.Option(min=1, help="Passes over the training images.")]=5,
 ):
     "Render the embedded pedestrians, train on them, and show what was learned. About five minutes on 2 cores, no network needed."
     run_pipeline(make_pedestrians(data), out, (128, 64), epochs)
