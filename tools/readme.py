@@ -13,7 +13,8 @@ def readme() -> str:
     cells = []
     for cell in notebook.cells:
         if cell.cell_type == "code" and re.search(r"^#\| *(hide|default_exp)", cell.source, re.M): continue
-        cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
+        is_shown = not re.search(r"^#\| *echo: *false", cell.source, re.M)
+        cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M) if is_shown else ""
         cell.outputs = [o for o in cell.get("outputs", []) if o.get("name") != "stderr"] if cell.cell_type == "code" else None
         if cell.outputs is None: del cell["outputs"]
         else:
@@ -25,6 +26,7 @@ def readme() -> str:
     text = re.sub(r"\]\((?!https?://|#|nbs/)([\w/.-]+\.(?:ipynb|png|svg))", r"](nbs/\1", text)
     text = re.sub(r"\]\((?:nbs/)?\.\./", "](", text)
     note = "<!-- Written by tools/readme.py from nbs/index.ipynb: edit that page. -->\n"
+    text = re.sub(r"```(?:python)?\n\s*```\n", "", text)  # code that only its output shows
     return note + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
