@@ -7,7 +7,7 @@ __all__ = ['shown_metrics', 'app', 'OutFolder', 'Epochs', 'Size', 'metrics_table
            'choose_queries', 'run_pipeline', 'draw_closest', 'manifest_of', 'split_own', 'demo', 'run', 'train',
            'resume', 'embed', 'find_set', 'find_model', 'search', 'evaluate', 'main']
 
-# %% ../nbs/11_cli.ipynb #748224e1
+# %% ../nbs/11_cli.ipynb #1026c0e7
 import json
 import math
 import sys
@@ -19,6 +19,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 import typer
 
 from .data import check_images, images_from_csv, images_from_folder, list_images, read_image, split_by_label
@@ -62,7 +63,7 @@ def choose_epochs(
     "Turn a budget of image passes into epochs."
     return int(np.clip(round(passes / images), 3, 60))
 
-# %% ../nbs/11_cli.ipynb #de2983b3
+# %% ../nbs/11_cli.ipynb #00674de9
 def choose_queries(
     hits:pd.DataFrame, # Results of `search`
     rows:int=6, # How many queries to draw
@@ -88,8 +89,9 @@ def run_pipeline(
     say("1/4  frozen ImageNet backbone on the test identities")
     frozen = evaluate_retrieval(embed_images(SiameseNet(pretrained=True, head=None, image_size=image_size), test))
     say(f"2/4  training, {epochs} epochs at {image_size[0]} x {image_size[1]}")
+    torch.manual_seed(42)  # the head starts from random numbers: the same ones every time
     model = SiameseNet(pretrained=True, image_size=image_size)
-    history = fit(model, train, valid if len(valid) else None, epochs=epochs, out=out)
+    fit(model, train, valid if len(valid) else None, epochs=epochs, out=out)
     say("3/4  trained network on the test identities")
     embeddings = embed_images(model, test)
     embeddings.save(out / "embeddings")
@@ -150,7 +152,7 @@ def split_own(
         return split_by_label(manifest, valid=0, test=max(0.2, 2 / identities))
     return split_by_label(manifest, valid=0.2, test=0.2)
 
-# %% ../nbs/11_cli.ipynb #175741aa
+# %% ../nbs/11_cli.ipynb #a5a4eace
 app = typer.Typer(name="siamese-nbdev", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train and use Siamese networks for image similarity. Start with `siamese-nbdev demo`.")
 OutFolder = Annotated[Path | None, typer.Option(help="Folder for the results. An earlier run in it is moved aside, not overwritten.")]
@@ -198,6 +200,7 @@ def train(
     if "split" not in manifest: manifest = split_by_label(manifest, valid=0.2, test=0, seed=seed)
     images, strangers = manifest[manifest["split"] == "train"], manifest[manifest["split"] == "valid"]
     image_size = image_size or choose_image_size([read_image(p).shape[:2] for p in images["path"].iloc[::max(1, len(images) // 50)]])
+    torch.manual_seed(seed)
     model = SiameseNet(backbone, embedding_size=embedding_size, image_size=image_size, pretrained=True)
     history = fit(model, images, strangers if len(strangers) else None, epochs=epochs or choose_epochs(len(images)), out=out, seed=seed)
     typer.echo(f"{history[['epoch', 'loss', 'valid_rank_1', 'valid_map']].to_string(index=False, float_format='{:.3f}'.format)}\nNetwork in {out / 'model'}")

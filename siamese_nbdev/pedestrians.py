@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['CLOTHES', 'SKINS', 'HAIRS', 'PLACES', 'LOOKS', 'VERSION', 'linear', 'noise_table', 'noise', 'smooth', 'mix', 'Person',
            'pick', 'sample_person', 'tube', 'ball', 'block', 'Sculpture', 'fabric', 'p_colour', 'creases', 'head',
-           'p_skin', 'body', 'lower_colour', 'carried', 'strap', 'turn', 'bump', 'walk', 'posed', 'Solid', 'Place',
-           'flat', 'wall_uv', 'bricks', 'slabs', 'facade', 'shopfronts', 'foliage', 'grass', 'asphalt', 'car', 'tree',
-           'bench', 'street', 'park', 'platform', 'yard', 'car_park', 'hall', 'Camera', 'sample_camera', 'hit', 'face',
-           'sunlit', 'View', 'look', 'Shot', 'sample_visit', 'cloud', 'box_blur', 'sample', 'draw', 'figure_both',
-           'figure_cloth', 'Buffers', 'buffers_ground', 'render', 'develop', 'Recipe', 'plan', 'write_whole',
-           'paint_people', 'run_workers', 'work', 'make_pedestrians']
+           'p_skin', 'body', 'lower_colour', 'carried', 'strap', 'turn', 'bump', 'walk', 'moved', 'posed', 'Solid',
+           'Place', 'flat', 'wall_uv', 'bricks', 'slabs', 'facade', 'shopfronts', 'foliage', 'grass', 'asphalt', 'car',
+           'tree', 'bench', 'street', 'park', 'platform', 'yard', 'car_park', 'hall', 'Camera', 'sample_camera', 'hit',
+           'face', 'sunlit', 'sun_map', 'sun_at', 'View', 'look', 'Shot', 'sample_visit', 'cloud', 'box_blur', 'sample',
+           'draw', 'figure_both', 'figure_cloth', 'Buffers', 'buffers_ground', 'render', 'develop', 'Recipe', 'plan',
+           'write_whole', 'paint_people', 'run_workers', 'work', 'make_pedestrians']
 
-# %% ../nbs/appendix/pedestrians.ipynb #7bcc5ffd
+# %% ../nbs/appendix/pedestrians.ipynb #0c3fd4f6
 import hashlib, json, os, queue, subprocess, sys, threading
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 import numpy as np
@@ -155,7 +156,7 @@ class Sculpture:
         if keep is not None: xyz, n, u, colour = xyz[keep], n[keep], u[keep], colour[keep]
         self.parts.append((bone, xyz, n, colour, np.full(len(xyz), gloss, np.float32), cloth))
 
-# %% ../nbs/appendix/pedestrians.ipynb #bf28161f
+# %% ../nbs/appendix/pedestrians.ipynb #d66aff60
 # ---------------------------------------------------------------- bodies
 def fabric(p, points, kind="torso"):
     "Colour of the upper garment at points given in metres of the garment's own frame."
@@ -455,6 +456,10 @@ def walk(p, phase, pace=1., look=0., lean=.05, phone=False):
             bones["suitcase"] = (tilt, hand - tilt @ np.float32([0, 0, .95]))
     return bones, swings
 
+def moved(R, points):
+    "Turn points (N, 3) by a matrix, in single precision."
+    return points.astype(np.float32, copy=False) @ np.asarray(R, np.float32).T
+
 def posed(parts, p, phase, **moment):
     "Points and normals of a person in one moment, feet on the ground, facing +y, in metres."
     bones, swings = walk(p, phase, **moment)
@@ -469,17 +474,17 @@ def posed(parts, p, phase, **moment):
                 lean_ = swings["right"] * (1 - left) + swings["left"] * left
                 xyz[:, 1] += np.tan(np.clip(lean_, -.6, .6)) * low * .95
                 xyz[:, 2] += np.abs(lean_) ** 2 * low * .35
-            x = (np.einsum("ij,nj->ni", A, xyz) + a) * (1 - w) + (np.einsum("ij,nj->ni", B, xyz) + b) * w
-            n = np.einsum("ij,nj->ni", A, n) * (1 - w) + np.einsum("ij,nj->ni", B, n) * w
+            x = (moved(A, xyz) + a) * (1 - w) + (moved(B, xyz) + b) * w
+            n = moved(A, n) * (1 - w) + moved(B, n) * w
         else:
-            R, t = bones[bone]; x, n = np.einsum("ij,nj->ni", R, xyz) + t, np.einsum("ij,nj->ni", R, n)
+            R, t = bones[bone]; x, n = moved(R, xyz) + t, moved(R, n)
         xs.append(x); ns.append(n)
     low = min(x[:, 2].min() for (bone, *_), x in zip(parts, xs) if bone.startswith("foot"))
     for (bone, *_), x in zip(parts, xs):
         if bone != "suitcase": x[:, 2] -= low
     return np.concatenate(xs) * np.float32(p.height / 1.75), np.concatenate(ns)
 
-# %% ../nbs/appendix/pedestrians.ipynb #9f2bdc87
+# %% ../nbs/appendix/pedestrians.ipynb #538fc42d
 # ---------------------------------------------------------------- places
 @dataclass(frozen=True)
 class Solid:
@@ -737,6 +742,19 @@ def sunlit(place, p):
         light = np.where(np.isfinite(t), 0.0 if s.kind != "ball" or s.half[2] < 1 else light * .35, light)
     return light
 
+@lru_cache(None)
+def sun_map(camera):
+    "How much sun a body gets on a half-metre grid of the place a camera sees: the grid, and where it starts."
+    xs = np.arange(camera.place.across[0] - 2, camera.place.across[1] + 2.5, .5); ys = np.arange(camera.place.depth[0] - 2, camera.place.depth[1] + 2.5, .5)
+    x, y, z = np.meshgrid(xs, ys, [.4, 1., 1.5], indexing="ij")
+    light = sunlit(camera.place, [q.ravel().astype(np.float32) for q in (x, y, z)]).reshape(x.shape)
+    return light.mean(axis=2), xs[0], ys[0]
+
+def sun_at(camera, x, y):
+    "How much sun a body gets at a place, from 0 to 1."
+    light, x0, y0 = sun_map(camera)
+    return float(light[int(np.clip(round((x - x0) * 2), 0, light.shape[0] - 1)), int(np.clip(round((y - y0) * 2), 0, light.shape[1] - 1))])
+
 @dataclass
 class View:
     "A camera's empty place as it sees it: linear light, distance, and where the ground is."
@@ -792,7 +810,7 @@ def look(camera, scale=1.0):
     depth = np.where(np.isfinite(t), t, 1e4).astype(np.float32)    # the ray's forward part is 1, so t is the depth
     return View(camera, colour, depth.reshape(H, W), (which == 0).reshape(H, W), focal, pitch)
 
-# %% ../nbs/appendix/pedestrians.ipynb #dc7006c9
+# %% ../nbs/appendix/pedestrians.ipynb #044cdf89
 # ---------------------------------------------------------------- shots
 @dataclass(frozen=True)
 class Shot:
@@ -844,7 +862,7 @@ def draw(buffers, view, figure, person, x, y, heading, phase, frame, light, **mo
     colour, depth = buffers
     parts, albedo, gloss = figure
     p, n = posed(parts, person, phase, **moment)
-    R = turn("z", np.deg2rad(heading)); p = np.einsum("ij,nj->ni", R, p); n = np.einsum("ij,nj->ni", R, n)
+    R = turn("z", np.deg2rad(heading)); p = moved(R, p); n = moved(R, n)
     p[:, 0] += x; p[:, 1] += y
     place = view.camera.place
     H, W = depth.shape
@@ -885,7 +903,7 @@ def draw(buffers, view, figure, person, x, y, heading, phase, frame, light, **mo
     vis = np.ones(len(index), np.float32)
     if light > .3:
         a = np.cross(L, [0, 0, 1.]); a /= np.linalg.norm(a); b = np.cross(a, L)
-        q = p.astype(np.float32); su, sv, sd = ((q @ np.float32(k) if False else (q * np.float32(k)).sum(1)) for k in (a, b, L))
+        q = p.astype(np.float32); su, sv, sd = (q @ np.float32([a, b, L]).T).T
         su = ((su - su.min()) / .022).astype(np.int64); sv = ((sv - sv.min()) / .022).astype(np.int64); w_ = su.max() + 1
         top = np.full(w_ * (sv.max() + 1), -1e9, np.float32); np.maximum.at(top, sv * w_ + su, sd)
         vis = (sd[index] > top[(sv * w_ + su)[index]] - .07).astype(np.float32)
@@ -915,7 +933,7 @@ def render(view, person, figure, shot, size=(128, 64), passers=None):
     parts, *_ = figure
     moment = dict(pace=shot.pace, look=shot.gaze, phone=shot.phone)
     p, _ = posed([(b, x[::9], n[::9], None, None, c) for b, x, n, _, _, c in parts], person, shot.phase, **moment)
-    R = turn("z", np.deg2rad(shot.heading)); q = np.einsum("ij,nj->ni", R, p)
+    R = turn("z", np.deg2rad(shot.heading)); q = moved(R, p)
     u, v, _ = view.project(q[:, 0] + shot.x, q[:, 1] + shot.y, q[:, 2])
     top, bottom, left, right = v.min(), v.max(), u.min(), u.max()
     tall = max((bottom - top) * shot.margin, (right - left) * 1.08 * H / W * .5)
@@ -929,7 +947,7 @@ def render(view, person, figure, shot, size=(128, 64), passers=None):
     ix, iy = np.clip(gx.astype(int), 0, view.distance.shape[1] - 1), np.clip(gy.astype(int), 0, view.distance.shape[0] - 1)
     depth = view.distance[np.ix_(iy, ix)].copy(); b = Buffers((colour, depth)); b.ground = view.ground[np.ix_(iy, ix)].copy()
     frame = (x0, y0, scale, H * S)
-    light = lambda x, y: float(np.mean(sunlit(view.camera.place, [np.float32([x] * 3), np.float32([y] * 3), np.float32([.4, 1., 1.5])])))
+    light = lambda x, y: sun_at(view.camera, x, y)
     if shot.passer >= 0 and passers:
         other, fig = passers(shot.passer); dx, dy = shot.passer_at
         draw(b, view, fig, other, shot.x + dx, shot.y + dy, shot.heading + (180 if shot.seed % 3 == 0 else 8), shot.phase + 2, frame, light(shot.x + dx, shot.y + dy))
@@ -945,7 +963,7 @@ def develop(image, camera, shot, rng):
         pad = [(0, 0)] * 3; pad[axis] = (2, 2); q = np.pad(image, pad, mode="edge")
         image = sum(k[i] * np.take(q, np.arange(i, i + image.shape[axis]), axis) for i in range(5))
     image = image * np.float32(camera.balance) * np.float32(camera.exposure * shot.gain)
-    grey = image @ np.float32([.3, .6, .1])if False else (image * np.float32([.3, .6, .1])).sum(-1)
+    grey = image @ np.float32([.3, .6, .1])
     image = grey[..., None] + (image - grey[..., None]) * np.float32(camera.saturation)
     image = np.maximum(image + rng.normal(0, 1, image.shape).astype(np.float32) * camera.grain * (.25 + np.sqrt(np.maximum(image, 0))), 0)
     image = np.clip(image, 0, 4); image = image * (1 + image / 2.2) / (1 + image)   # shoulder of a sensor
@@ -953,9 +971,9 @@ def develop(image, camera, shot, rng):
     image = np.clip(.46 + (image - .46) * camera.contrast, 0, 1)
     return (image * 255 + .5).astype(np.uint8)
 
-# %% ../nbs/appendix/pedestrians.ipynb #1cb436b9
+# %% ../nbs/appendix/pedestrians.ipynb #09585ab1
 # ---------------------------------------------------------------- the set
-VERSION = 1
+VERSION = 2
 
 @dataclass(frozen=True)
 class Recipe:
@@ -1018,9 +1036,9 @@ def write_whole(path, data):
 
 def paint_people(recipe, folder, rows):
     "Render the rows of a plan, person by person; yield after each image."
-    h, w = recipe.image_size; scale = h / 128; step = max(.0058 / scale, .002)
+    h, w = recipe.image_size; scale = h / 128; step = max(.0062 / scale, .002)
     view = lru_cache(None)(lambda k: look(sample_camera(k, recipe.seed), min(scale, 4.)))
-    passers = lru_cache(12)(lambda k: (lambda q: (q, cloud(q, step)))(sample_person([recipe.seed, 9, k])))
+    passers = lru_cache(40)(lambda k: (lambda q: (q, cloud(q, step)))(sample_person([recipe.seed, 9, k])))
     for who, group in rows.groupby("who"):
         person = sample_person([recipe.seed, 6, who]); figure = cloud(person, step)
         for row in group.itertuples():
@@ -1030,7 +1048,7 @@ def paint_people(recipe, folder, rows):
 
 def run_workers(recipe, folder, rows, workers):
     "Share the people among fresh Python processes; yield after each image."
-    env = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(filter(None, [str(Path(sys.modules["siamese_nbdev"].__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")])))
+    env = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(filter(None, [str(Path(find_spec("siamese_nbdev").origin).resolve().parents[1]), os.environ.get("PYTHONPATH")])))
     people = rows.who.unique(); done = queue.Queue(); processes = []
     def listen(process):
         for line in process.stdout: done.put(line.strip())

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['distances_between', 'smallest', 'search', 'embed_one', 'resize', 'rows_where', 'exclusions', 'tidy',
-           'plot_closest_imgs', 'frame_of', 'draw_picture']
+           'plot_closest_imgs', 'frame_of', 'draw_picture', 'rerank', 'mutual_neighbours']
 
 # %% ../nbs/06_retrieval.ipynb #fe3980c4
 from pathlib import Path
@@ -185,3 +185,42 @@ def draw_picture(ax:Axes, picture:np.ndarray, left:float, top:float, tall:float,
     ax.imshow(picture, extent=(x, x + width, y + height, y), interpolation="antialiased")
     ax.add_patch(plt.Rectangle((x, y), width, height, fill=False, lw=2.5, color=color))
     ax.text(left + 0.45, top + 0.9 * tall + 0.05, f"{mark} {text}".strip(), ha="center", va="top", fontsize=8, color=color if mark else "#333333")
+
+# %% ../nbs/06_retrieval.ipynb #00ab163a
+def rerank(
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
+    *,
+    k1:int=20, # Size of a neighbourhood
+    k2:int=6, # Neighbours whose descriptions are averaged
+    weight:float=0.3, # Share of the original distance in the result
+) -> np.ndarray: # Distances, shape (Q, G), in [0, 1]; smaller is closer
+    "Re-rank by mutual neighbourhoods (k-reciprocal encoding, Zhong et al. 2017, arXiv:1701.08398)."
+    check_same_network(query, gallery)
+    if not 1 <= k2 <= k1 or not 0 <= weight <= 1: raise ValueError(f"Expected 1 <= k2 <= k1 and a weight in [0, 1], got k1={k1}, k2={k2}, weight={weight}")
+    vectors = np.concatenate([query.vectors, gallery.vectors])
+    squared = distances_between(vectors, vectors) ** 2
+    np.fill_diagonal(squared, 0)
+    distances = squared / squared.max(axis=1, keepdims=True).clip(1e-12)
+    order = distances.argsort(axis=1, kind="stable")
+    mutual, half = mutual_neighbours(order, k1), mutual_neighbours(order, round(k1 / 2))
+    # A neighbour's own circle joins where two thirds of it are known already.
+    shared = mutual.astype(np.float32) @ half.T.astype(np.float32)
+    joins = mutual & (shared > 2 / 3 * half.sum(axis=1)[None, :])
+    circle = mutual | (joins.astype(np.float32) @ half.astype(np.float32) > 0)
+    weights = np.where(circle, np.exp(-distances), 0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights = weights[order[:, :k2]].mean(axis=1)
+    jaccard = np.empty((len(query), len(gallery)), np.float32)
+    for row in range(len(query)):
+        support = np.flatnonzero(weights[row])
+        overlap = np.minimum(weights[row, support], weights[len(query):, support]).sum(axis=1)
+        jaccard[row] = 1 - overlap / (2 - overlap)  # both descriptions sum to 1
+    return (1 - weight) * jaccard + weight * distances[:len(query), len(query):]
+
+
+def mutual_neighbours(order:np.ndarray, k:int) -> np.ndarray:
+    "Mark, for rankings (N, N) that begin with the image itself, which pairs have each other among their k nearest."
+    near = np.zeros(order.shape, dtype=bool)
+    np.put_along_axis(near, order[:, :k + 1], True, axis=1)
+    return near & near.T

@@ -586,7 +586,7 @@ def diagnose(
         found.append(("learning rate too low", f"Rank-1 went from {first['valid_rank_1']:.0%} to {best:.0%}, spread from {first['spread']:.2f} to {last['spread']:.2f}", "multiply the learning rate by 3, or train longer"))
     return pd.DataFrame(found or [("none found", f"loss {last['loss']:.3f}, spread {last['spread']:.2f}, Rank-1 {last['valid_rank_1']:.0%} on strangers", "go on")], columns=["problem", "evidence", "advice"])
 
-# %% ../nbs/04_training.ipynb #468fd267
+# %% ../nbs/04_training.ipynb #07a63e1c
 def demo_model(
     root:str|Path=".", # Top folder of the project, with `data/` and `runs/`
 ) -> SiameseNet: # A small trained network, in evaluation mode
@@ -597,6 +597,7 @@ def demo_model(
     with FileLock(out.with_suffix(".lock")):
         if not (out / "finished.json").exists():
             print(f"No trained network in {out}: training one on the embedded pedestrians, about two minutes on 2 cores")
+            torch.manual_seed(42)
             model = SiameseNet(pretrained=True)
             started = time.perf_counter()
             fit(model, people[people["split"] == "train"], people[people["split"] == "valid"], epochs=demo_epochs, out=out)
