@@ -1,0 +1,405 @@
+"""Data sets from a server on this machine that also lies, from a folder with the real files, and by several processes at once."""
+import hashlib
+import io
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+
+from siamese_nbdev.data import images_from_filenames, images_from_folder
+from siamese_nbdev.downloads import Archive, Dataset, content_digest, datasets, fetch_dataset
+
+mirror = Path(__file__).resolve().parents[2] / "shared" / "data"
+has_mirror = pytest.mark.skipif(not (mirror / "omniglot").is_dir() or not (mirror / "att_faces").is_dir(), reason="the real archives are not here (folders omniglot and att_faces in the folder shared/data beside the project)")
+children = """
+import sys
+from siamese_nbdev.downloads import Archive, Dataset, datasets, fetch_dataset
+datasets["toy"] = eval(sys.argv[1])
+fetch_dataset("toy", sys.argv[2], retries=0, progress=False)
+"""
+
+
+def packed(files, method=zipfile.ZIP_DEFLATED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as bag:
+        for path, content in files.items(): bag.writestr(zipfile.ZipInfo(path), content, method)
+    return buffer.getvalue()
+
+
+def digest_of(files): return content_digest({path: hashlib.sha256(content).hexdigest() for path, content in files.items()})
+
+
+def files_in(folder): return {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+noise = random.Random(0)
+pictures = {f"{who}/{number}.png": noise.randbytes(5_000) for who in ("ann", "bob") for number in range(1, 7)}
+endless = object()
+good = packed({f"toy-main/{path}": content for path, content in pictures.items()} | {"toy-main/README": b"no picture"})
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        shelf = self.server
+        content, asked = shelf.files.get(self.path.lstrip("/")), self.headers.get("Range")
+        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and shelf.resumes else 0
+        shelf.asked.append((self.path, asked))
+        time.sleep(shelf.delay)
+        if content is None: return self.send_error(404)
+        if content is endless: return self.pour()
+        rest = content[start:]
+        self.send_response(206 if start else 200)
+        if start: self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", len(rest))
+        self.end_headers()
+        sent = rest[:shelf.cut]
+        shelf.sent.append((start, len(sent)))
+        self.wfile.write(sent)
+        if shelf.cut: shelf.go_on.wait(30)  # cut: the wire stays silent, then breaks
+
+    def pour(self):
+        "Send 200 MB without having said how much will come."
+        self.send_response(200)
+        self.end_headers()
+        self.server.sent.append((0, 0))
+        for number in range(3_000):
+            self.wfile.write(bytes(65_536))
+            self.server.sent[-1] = (0, (number + 1) * 65_536)
+
+    def log_message(self, *_): pass
+
+
+class Shelf(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.asked, self.sent, self.cut, self.resumes, self.delay = {"toy.zip": good}, [], [], None, True, 0
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.address = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_): pass  # a client that hangs up is part of the play
+
+
+@pytest.fixture
+def shelf(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = Shelf()
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    monkeypatch.setitem(datasets, "toy", Dataset("the toy", (Archive(f"{server.address}/toy.zip", "toy.zip", r"[^/]+/(\w+/\d\.png)", 12, 200_000, hashlib.sha256(good).hexdigest()),), digest_of(pictures), "Toy: noise."))
+    yield server
+    server.go_on.set()
+    server.shutdown()
+    server.server_close()
+
+
+def no_checksum():
+    "Let the toy be packed anew on request: only its contents can be checked."
+    datasets["toy"] = replace(datasets["toy"], archives=tuple(replace(archive, sha256=None) for archive in datasets["toy"].archives))
+
+
+def fetch(folder, **options): return fetch_dataset("toy", folder, **dict(retries=0, progress=False) | options)
+
+
+def no_network(monkeypatch):
+    def refuse(*_, **__): raise AssertionError("a network connection was attempted")
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def one_sentence(error, *said):
+    "Check that a message is one sentence and says some things."
+    text = str(error.value)
+    assert "\n" not in text and text.startswith("Expected ") and all(word in text for word in said), text
+    return text
+
+
+def test_fetched_once(shelf, tmp_path, monkeypatch, capfd):
+    folder = fetch(tmp_path)
+    assert folder == tmp_path / "toy" and files_in(tmp_path) == {f"toy/{path}" for path in pictures} | {"toy/SHA256SUMS"}
+    assert all((folder / path).read_bytes() == content for path, content in pictures.items())
+    assert list(images_from_folder(folder).label.value_counts().items()) == [("ann", 6), ("bob", 6)]
+    shown = capfd.readouterr()
+    assert shown.out == "Toy: noise.\n" and shown.err == ""
+    no_network(monkeypatch)
+    assert fetch(tmp_path) == fetch(tmp_path, verify=True) == folder and shelf.asked == [("/toy.zip", None)]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_and_relative_paths(shelf, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert fetch_dataset("toy") == Path("data/toy")
+    shown = capfd.readouterr()
+    assert shown.out == "Toy: noise.\n" and "toy.zip: 100%" in shown.err and "unpacking toy.zip: 100%" in shown.err and str(tmp_path) not in shown.err
+
+
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason="no sha256sum here")
+def test_sha256sum_agrees(shelf, tmp_path):
+    folder = fetch(tmp_path)
+    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, text=True, capture_output=True)
+    assert done.returncode == 0 and done.stdout.count(": OK") == 12, done.stderr
+
+
+def test_wrong_bytes(shelf, tmp_path):
+    shelf.files["toy.zip"] = good[:-1] + b"?"
+    with pytest.raises(ValueError) as error: fetch(tmp_path)
+    one_sentence(error, "toy.zip", "SHA-256", "127.0.0.1")
+    assert files_in(tmp_path) == set(), "nothing of it may stay"
+    shelf.files["toy.zip"] = good
+    assert is_whole(fetch(tmp_path)) and shelf.sent[-1] == (0, len(good))
+
+
+def is_whole(folder): return files_in(folder) == set(pictures) | {"SHA256SUMS"} and all((folder / path).read_bytes() == content for path, content in pictures.items())
+
+
+def test_wrong_contents(shelf, tmp_path):
+    no_checksum()
+    for forged in (pictures | {"bob/6.png": b"another"}, {path: content for path, content in pictures.items() if path != "bob/6.png"}):
+        shelf.files["toy.zip"] = packed({f"toy-main/{path}": content for path, content in forged.items()})
+        with pytest.raises(ValueError) as error: fetch(tmp_path)
+        one_sentence(error, "content digest", f"got {len(forged)} ")
+        assert files_in(tmp_path) == set()
+    shelf.files["toy.zip"] = packed({f"another-name/{path}": pictures[path] for path in reversed(pictures)}, zipfile.ZIP_STORED)
+    assert is_whole(fetch(tmp_path)), "the same contents, packed otherwise, are right"
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_cut_and_continued(shelf, tmp_path, checked):
+    if not checked: no_checksum()
+    shelf.cut = 20_000
+    with pytest.raises(ConnectionError) as error: fetch(tmp_path)
+    have = (tmp_path / ".toy" / "toy.zip.part").stat().st_size
+    one_sentence(error, "toy.zip", f"{have:,} bytes", "call again")
+    assert 10_000 < have <= 20_000 and files_in(tmp_path) == {".toy/toy.zip.part"}
+    shelf.cut = None
+    assert is_whole(fetch(tmp_path))
+    assert shelf.asked[1] == ("/toy.zip", f"bytes={have}-") and shelf.sent == [(0, 20_000), (have, len(good) - have)], "only the rest is sent"
+    assert not (tmp_path / ".toy").exists()
+
+
+def test_cut_and_started_over(shelf, tmp_path):
+    shelf.cut, shelf.resumes = 20_000, False
+    for _ in range(2):
+        with pytest.raises(ConnectionError): fetch(tmp_path)
+    shelf.cut = None
+    assert is_whole(fetch(tmp_path)) and shelf.sent[-1] == (0, len(good))
+
+
+def test_cut_and_continued_at_once(shelf, tmp_path):
+    shelf.cut = 40_000
+    assert is_whole(fetch(tmp_path, retries=1)) and len(shelf.sent) == 2 and shelf.sent[1][0] > 0
+
+
+def test_continued_with_another_file(shelf, tmp_path):
+    shelf.cut = 20_000
+    with pytest.raises(ConnectionError): fetch(tmp_path)
+    shelf.cut, shelf.files["toy.zip"] = None, bytes(len(good))
+    with pytest.raises(ValueError): fetch(tmp_path)
+    shelf.files["toy.zip"] = good
+    assert is_whole(fetch(tmp_path)) and shelf.sent[-1] == (0, len(good)), "two halves of two files are not kept"
+
+
+def test_not_found(shelf, tmp_path):
+    del shelf.files["toy.zip"]
+    with pytest.raises(FileNotFoundError) as error: fetch(tmp_path, retries=2)
+    one_sentence(error, f"{shelf.address}/toy.zip", "404", "mirror=")
+    assert files_in(tmp_path) == set() and len(shelf.asked) == 1
+
+
+def test_silent_server(shelf, tmp_path):
+    shelf.delay = 2
+    with pytest.raises(ConnectionError) as error: fetch(tmp_path, timeout=0.3)
+    one_sentence(error, "does not answer in time", "mirror=")
+
+
+def test_unreachable_port(shelf, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(ConnectionError) as error: fetch(tmp_path, mirror=closed)
+    one_sentence(error, "no connection", "connect to the internet once", "mirror=")
+    assert files_in(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", ["omniglot", "att_faces", "person_reid"])
+def test_offline(name, tmp_path, monkeypatch):
+    for variable in list(os.environ):
+        if variable.lower().endswith("_proxy"): monkeypatch.delenv(variable)
+    def unknown(*_, **__): raise socket.gaierror(-3, "Temporary failure in name resolution")
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ConnectionError) as error: fetch_dataset(name, tmp_path)
+    one_sentence(error, "no connection", "connect to the internet once", datasets[name].archives[0].name, "mirror=")
+    assert files_in(tmp_path) == set()
+
+
+first = next(iter(pictures))
+link = zipfile.ZipInfo(f"toy/{first}")
+link.external_attr = 0o120777 << 16
+
+
+def with_link():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as bag: bag.writestr(link, "../../outside")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("archive, said", [
+    (packed({f"toy/{first}": b"1", "toy/../../../escaped.png": b"2"}), "stay inside"),
+    (packed({f"toy/{first}": b"1", "/tmp/escaped.png": b"2"}), "stay inside"),
+    (packed({f"toy/{first}": b"1", "toy\\..\\..\\escaped.png": b"2"}), "stay inside"),
+    (packed({"C:\\escaped.png": b"2"}), "stay inside"),
+    (with_link(), "the link"),
+    (packed({f"toy/{who}/1.png": b"1" for who in map(chr, range(97, 110))}), "at most 12 files"),
+    (packed({f"toy/{first}": bytes(50_000_000)}), "at most 200,000 bytes unpacked"),
+    (packed({f"toy/{first}": bytes(50_000_000)}).replace((50_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")), "a zip file"),
+    (packed({f"toy/{first}": b"1", f"other/{first}": b"2"}), "every file once"),
+    (packed({"toy/README": b"1"}), "got 0 "),
+    (good[:-30_000], "a zip file"),
+    (b"<html>Log in to the hotel's network</html>", "a zip file"),
+    (b"", "a zip file"),
+])
+def test_bad_archives(shelf, tmp_path, archive, said):
+    no_checksum()
+    shelf.files["toy.zip"] = archive
+    with pytest.raises(ValueError) as error: fetch(tmp_path / "deep" / "data")
+    one_sentence(error, said)
+    assert files_in(tmp_path) == set() and not Path("/tmp/escaped.png").exists()
+    shelf.files["toy.zip"] = good
+    assert is_whole(fetch(tmp_path / "deep" / "data")), "the next call starts afresh"
+
+
+def test_too_large_to_download(shelf, tmp_path):
+    no_checksum()
+    shelf.files["toy.zip"] = bytes(300_000)
+    with pytest.raises(OSError) as error: fetch(tmp_path)
+    one_sentence(error, "at most 200,000 bytes")
+    assert files_in(tmp_path) == set()
+
+
+def test_endless_download(shelf, tmp_path):
+    no_checksum()
+    shelf.files["toy.zip"] = endless
+    with pytest.raises(OSError) as error: fetch(tmp_path)
+    one_sentence(error, "at most 200,000 bytes")
+    assert files_in(tmp_path) == set() and shelf.sent[0][1] < 50_000_000, "hang up instead of listening on"
+
+
+def test_early_end_is_noticed(shelf, tmp_path, monkeypatch):
+    "Some versions of urllib3 end quietly where a connection closes early."
+    monkeypatch.setattr(requests.Response, "iter_content", lambda *_: iter([good[:20_000]]))
+    with pytest.raises(ConnectionError) as error: fetch(tmp_path)
+    one_sentence(error, "broke after 20,000 bytes")
+
+
+def test_mirror_by_address(shelf, tmp_path):
+    shelf.files = {"mirrors/toy.zip": good}
+    assert is_whole(fetch(tmp_path, mirror=f"{shelf.address}/mirrors/"))
+
+
+def test_mirror_must_be_right(shelf, tmp_path):
+    (tmp_path / "mirror").mkdir()
+    with pytest.raises(FileNotFoundError) as error: fetch(tmp_path / "data", mirror=tmp_path / "mirror")
+    one_sentence(error, "toy.zip", "found none")
+    (tmp_path / "mirror" / "toy.zip").write_bytes(good[:-1])
+    with pytest.raises(ValueError) as error: fetch(tmp_path / "data", mirror=tmp_path / "mirror")
+    one_sentence(error, "SHA-256")
+    assert shelf.asked == [] and files_in(tmp_path / "data") == set()
+
+
+def test_repair_keeps_what_is_mine(shelf, tmp_path, capfd):
+    folder = fetch(tmp_path)
+    (folder / "notes.txt").write_text("mine")
+    (folder / first).unlink()
+    capfd.readouterr()
+    fetch(tmp_path)
+    assert (folder / first).read_bytes() == pictures[first] and (folder / "notes.txt").read_text() == "mine" and capfd.readouterr().out == ""
+
+
+def start(folder): return subprocess.Popen([sys.executable, "-c", children, repr(datasets["toy"]), str(folder)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_two_processes_at_once(shelf, tmp_path):
+    shelf.delay = 0.5
+    both = [start(tmp_path) for _ in range(2)]
+    answers = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    assert len(shelf.asked) == 1 and sorted(answers) == [("", ""), ("Toy: noise.\n", "")] and is_whole(tmp_path / "toy")
+
+
+def test_killed_and_continued(shelf, tmp_path):
+    shelf.cut = 20_000
+    shelf.go_on.clear()
+    process, part, deadline = start(tmp_path), tmp_path / ".toy" / "toy.zip.part", time.time() + 60
+    while time.time() < deadline and not (part.exists() and part.stat().st_size > 0): time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=30)
+    have, shelf.cut = part.stat().st_size, None
+    shelf.go_on.set()
+    assert 0 < have < len(good) and not (tmp_path / "toy").exists()
+    assert is_whole(fetch(tmp_path)) and shelf.sent[-1] == (have, len(good) - have) and not (tmp_path / ".toy").exists()
+
+
+@has_mirror
+def test_real_omniglot(tmp_path, monkeypatch, capfd):
+    no_network(monkeypatch)
+    folder = fetch_dataset("omniglot", tmp_path, mirror=mirror, progress=False)
+    assert "MIT" in capfd.readouterr().out
+    assert [len(images_from_folder(folder / part)) for part in ("images_background_small1", "images_background_small2")] == [2_720, 3_120]
+    characters = images_from_folder(folder / "images_background_small1").label
+    assert characters.value_counts().unique().tolist() == [20] and characters.str.split("/").str[0].nunique() == 5
+    assert len(list((folder / "all_runs").glob("run*/class_labels.txt"))) == 20 and len(list(folder.glob("all_runs/run*/t*/*.png"))) == 800
+    assert fetch_dataset("omniglot", tmp_path, verify=True) == folder, "a second call needs neither mirror nor network"
+
+
+@has_mirror
+def test_real_faces(tmp_path, monkeypatch, capfd):
+    no_network(monkeypatch)
+    folder = fetch_dataset("att_faces", tmp_path, mirror=mirror, progress=False)
+    faces = images_from_folder(folder)
+    assert "Olivetti" in capfd.readouterr().out
+    assert set(faces.label) == {f"s{number}" for number in range(1, 41)} and faces.label.value_counts().unique().tolist() == [10]
+    sums = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*.pgm")}
+    assert content_digest(sums) == "6ed153ff46fa026cdbfa0eed846b6ec0be19e006b3547ff5d19c26a082b3b97b"
+    assert fetch_dataset("att_faces", tmp_path, verify=True) == folder
+
+
+@has_mirror
+def test_real_faces_as_their_origin_packs_them(shelf, tmp_path):
+    with zipfile.ZipFile(next(mirror.rglob("att_faces.zip"))) as bag: faces = {name.removeprefix("att_faces/"): bag.read(name) for name in bag.namelist() if name.endswith(".pgm")}
+    def where(path): return "testing" if path.split("/")[0] in ("s5", "s6", "s7") else "training"
+    repository = {f"Facial-Similarity-f4a5352/data/faces/{where(path)}/{path}": content for path, content in faces.items()} | {"Facial-Similarity-f4a5352/README.md": b"", "Facial-Similarity-f4a5352/data/faces/training/s1/README": b""}
+    shelf.files["att_faces.zip"] = packed(repository)
+    folder = fetch_dataset("att_faces", tmp_path, mirror=shelf.address, progress=False)
+    assert len(images_from_folder(folder)) == 400 and len(files_in(folder)) == 401
+
+
+def test_person_reid_as_its_origin_packs_it(shelf, tmp_path, monkeypatch, capfd):
+    "The real one is not here: an archive of the same layout stands in, and the digest of its contents."
+    files = {"train.csv": b"Anchor,Negative,Positive\n"} | {f"train/{who:04d}_c{camera}s1_000451_03.jpg": noise.randbytes(300) for who in (2, 7) for camera in (1, 3)}
+    repository = {f"Person-Re-Id-Dataset-31e2c4c/{path}": content for path, content in files.items()} | {"Person-Re-Id-Dataset-31e2c4c/train/Thumbs.db": b"", "Person-Re-Id-Dataset-31e2c4c/README.md": b""}
+    shelf.files["person_reid.zip"] = packed(repository)
+    monkeypatch.setitem(datasets, "person_reid", replace(datasets["person_reid"], digest=digest_of(files)))
+    folder = fetch_dataset("person_reid", tmp_path, mirror=shelf.address, progress=False)
+    people = images_from_filenames(folder / "train")
+    assert files_in(folder) == set(files) | {"SHA256SUMS"} and people.label.tolist() == ["0002", "0002", "0007", "0007"] and people.camera.tolist() == ["1", "3", "1", "3"]
+    assert "no licence given" in capfd.readouterr().out
+
+
+def test_unknown_name():
+    for name in ("mnist", None, ["omniglot"]):
+        with pytest.raises(ValueError) as error: fetch_dataset(name)
+        one_sentence(error, "omniglot, att_faces, person_reid")
