@@ -7,6 +7,7 @@ __all__ = ['as_image_size', 'load_image', 'draw_seed', 'ImageDataset', 'augment'
            'BalancedBatchSampler', 'deal']
 
 # %% ../nbs/01_dataset.ipynb #5dfe0524
+import mmap
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -54,6 +55,7 @@ class ImageDataset(Dataset):
     ):
         if "path" not in getattr(manifest, "columns", []): raise ValueError(f"Expected a manifest with a column path, got {type(manifest).__name__}; make one with images_from_folder")
         if not len(manifest): raise ValueError("Expected a manifest with images, got an empty one")
+        if manifest["path"].isna().any(): raise ValueError(f"Expected a path for every image, got {int(manifest['path'].isna().sum())} rows without; drop them")
         self.manifest, self.image_size = manifest.reset_index(drop=True), None if image_size is None else as_image_size(image_size)
         self.transform, self.seed, self.epoch = transform, seed, 0
         labels = self.manifest["label"] if "label" in self.manifest else pd.Series(pd.NA, index=self.manifest.index)
@@ -64,14 +66,19 @@ class ImageDataset(Dataset):
 
     def prepare_cache(self):
         "Reserve the memory that decoded images will fill."
-        if self.image_size is None: raise ValueError("Expected image_size with cache=True, got None; images of different sizes cannot be kept in one block")
         if self.cache_bytes > 2e8: print(f"Keeping {len(self):,} decoded images in memory: {self.cache_bytes / 1e6:,.0f} MB (cache=False reads them again each time)")
-        self.cached = torch.empty(len(self), 3, *self.image_size, dtype=torch.uint8)
-        self.is_cached = np.zeros(len(self), dtype=bool)
+        # Anonymous maps, not ordinary arrays: a forked process writes into them for all of us.
+        self.cached = torch.frombuffer(mmap.mmap(-1, self.cache_bytes), dtype=torch.uint8).reshape(len(self), 3, *self.image_size)
+        self.is_cached = np.frombuffer(mmap.mmap(-1, len(self)), dtype=bool)
+
+    def __getstate__(self) -> dict:
+        "Travel to another process without the cache, which would be copied whole."
+        return self.__dict__ | dict(cached=None, is_cached=None)
 
     @property
     def cache_bytes(self) -> int:
         "Bytes that all decoded images take."
+        if self.image_size is None: raise ValueError("Expected image_size with cache=True, got None; images of different sizes cannot be kept in one block")
         return len(self) * 3 * self.image_size[0] * self.image_size[1]
 
     def set_epoch(self, epoch:int):
@@ -108,7 +115,8 @@ def augment(
     erase:float=0.2, # Probability of erasing a rectangle
 ) -> Tensor: # Same shape and range
     "Mirror, shift, change the light of and erase a part of one image, each by its own draw."
-    if image.ndim != 3: raise ValueError(f"Expected one image of shape (3, H, W), got {tuple(image.shape)}; call augment for each image, so that each gets its own draw")
+    if image.ndim != 3 or image.shape[0] != 3: raise ValueError(f"Expected one image of shape (3, H, W), got {tuple(image.shape)}; call augment for each image, so that each gets its own draw")
+    if not image.is_floating_point(): raise ValueError(f"Expected floats in [0, 1], got {image.dtype}; divide uint8 images by 255")
     rng = np.random.default_rng(seed)
     height, width = image.shape[1:]
     if rng.random() < flip: image = image.flip(2)
@@ -161,6 +169,8 @@ class TripletDataset(Dataset):
         triplets:pd.DataFrame|None=None, # Ready-made triplets: paths in `Anchor`, `Positive`, `Negative`
         cache:bool=False, # Keep decoded images in memory
     ):
+        if triplets is not None and (missing := {"Anchor", "Positive", "Negative"} - set(getattr(triplets, "columns", []))):
+            raise ValueError(f"Expected triplets with the columns Anchor, Positive and Negative, {', '.join(sorted(missing))} missing; read a file with read_triplets")
         if triplets is not None: manifest = pd.DataFrame(dict(path=pd.unique(triplets[["Anchor", "Positive", "Negative"]].to_numpy().ravel())))
         self.images = ImageDataset(manifest, image_size, transform=transform, seed=seed, cache=cache)
         self.manifest, self.seed, self.resample, self.is_fixed = self.images.manifest, seed, resample, triplets is not None
@@ -201,10 +211,11 @@ class BalancedBatchSampler(Sampler):
         *,
         seed:int=0, # The same seed and epoch give the same batches
     ):
-        labels = np.asarray(labels).astype(str)
+        labels = np.asarray(labels)
+        if pd.isna(labels).any(): raise ValueError(f"Expected a label for every image, got {int(pd.isna(labels).sum())} without; drop these rows")
         for name, value in dict(classes_per_batch=classes_per_batch, images_per_class=images_per_class).items():
             if not isinstance(value, (int, np.integer)) or value < 2: raise ValueError(f"Expected {name} to be a whole number of at least 2, got {value!r}")
-        names, ids = np.unique(labels, return_inverse=True)
+        names, ids = np.unique(labels.astype(str), return_inverse=True)
         rows_of = [np.flatnonzero(ids == i) for i in range(len(names))]
         self.rows_of = [rows for rows in rows_of if len(rows) > 1]
         if len(self.rows_of) < 2: raise ValueError(f"Expected at least two identities with two images each, got {len(self.rows_of)} of {len(names)}; add images")
@@ -221,16 +232,24 @@ class BalancedBatchSampler(Sampler):
     def __iter__(self) -> Iterator[list[int]]:
         "Yield the batches of this epoch."
         rng = np.random.default_rng([self.seed, self.epoch])
-        pictures = [deal(rows, rng) for rows in self.rows_of]
-        identities = deal(np.arange(len(self.rows_of)), rng)
-        for _ in range(self.batches):
-            chosen = []
-            while len(chosen) < self.classes_per_batch:
-                # At the seam of two rounds the same identity could come twice in one batch; it waits for the next.
-                if (identity := next(identities)) not in chosen: chosen.append(identity)
-            yield [int(next(pictures[i])) for i in chosen for _ in range(self.images_per_class)]
+        pictures = [deal(rows, self.images_per_class, rng) for rows in self.rows_of]
+        identities = deal(np.arange(len(self.rows_of)), self.classes_per_batch, rng)
+        for _ in range(self.batches): yield [int(row) for i in next(identities) for row in next(pictures[i])]
 
 
-def deal(items:np.ndarray, rng:np.random.Generator) -> Iterator:
-    "Yield items in random order, all of them before any comes again, for ever."
-    while True: yield from rng.permutation(items)
+def deal(
+    items:np.ndarray, # What to deal
+    size:int, # Items in a hand
+    rng:np.random.Generator, # Source of randomness
+) -> Iterator[list]: # Hands, for ever
+    "Deal every item before any comes again, and none twice in one hand, unless there are fewer than `size`."
+    waiting = []
+    while True:
+        hand, later = [], []
+        while len(hand) < size:
+            waiting = waiting or list(rng.permutation(items))
+            item = waiting.pop(0)
+            # Where one round ends and the next begins, an item could come twice in one hand; it leads the next hand instead.
+            (later if item in hand and len(items) >= size else hand).append(item)
+        waiting = later + waiting
+        yield hand

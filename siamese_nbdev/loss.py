@@ -191,10 +191,13 @@ class TripletLoss(nn.Module):
         self.triplets, self.active_share = 0, math.nan
 
     def forward(self, embeddings:Tensor, labels:Tensor) -> Tensor:
-        "Return the loss of a batch of embeddings (B, D) with class ids (B,); 0 if it holds no triplet."
+        "Return the loss of a batch of embeddings (B, D) with class ids (B,): 0 if it holds no triplet, NaN if it holds NaN."
         if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
             raise ValueError(f"Expected embeddings of shape (B, D) and labels of shape (B,), got {tuple(embeddings.shape)} and {tuple(labels.shape)}")
         distances = pairwise_distances(embeddings, distance=self.distance)
+        if distances.isnan().any():
+            self.triplets, self.active_share = 0, math.nan
+            return distances.sum()
         total, nonzero, active, self.triplets = self.sum_all(distances, labels) if self.mining == "all" else self.sum_mined(distances, labels)
         self.active_share = int(active) / max(self.triplets, 1)
         return total / max(int(nonzero) if self.reduction == "nonzero" else self.triplets, 1)
@@ -209,7 +212,7 @@ class TripletLoss(nn.Module):
 
     def sum_all(self, distances:Tensor, labels:Tensor) -> tuple:
         "Do the same for all triplets, a chunk of anchors at a time."
-        size = max(1, int(self.chunk_bytes / (len(labels) ** 2 * distances.element_size() * 4)))
+        size = max(1, int(self.chunk_bytes / (6 * len(labels) ** 2 * distances.element_size())))  # up to six cubes exist at a time
         parts = [checkpoint(self.sum_chunk, distances, labels, torch.arange(start, min(start + size, len(labels)), device=labels.device), use_reentrant=False)
                  for start in range(0, len(labels), size)]
         return *(torch.stack(column).sum() for column in zip(*parts)), count_triplets(labels)

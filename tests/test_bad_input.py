@@ -1,11 +1,12 @@
 """Malformed input to every loader and sampler: the error says what was expected, and never is a bare KeyError or IndexError."""
-import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from siamese_nbdev.data import audit_split, check_images, images_from_csv, images_from_filenames, images_from_folder, read_image, read_triplets, show_images, split_by_label, split_query_gallery
 from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, TripletDataset, augment
+from siamese_nbdev.model import load_model
 
 
 @pytest.fixture
@@ -75,6 +76,10 @@ cases = {
     "dataset of size zero": (lambda t: ImageDataset(manifest(), (0, 64)), "above 0"),
     "cache without a size": (lambda t: ImageDataset(manifest(), cache=True), "image_size"),
     "dataset of lost files": (lambda t: ImageDataset(manifest())[0], "a.png"),
+    "dataset with a missing path": (lambda t: ImageDataset(manifest(path=["a.png", None, "c.png", "d.png"])), "got 1 rows without"),
+    "dataset of a list": (lambda t: ImageDataset(["a.png"]), "column path"),
+    "triplets with a missing label": (lambda t: TripletDataset(manifest(label=["ann", None, "bob", "bob"])), "who is who"),
+    "triplets from a table of something else": (lambda t: TripletDataset(None, triplets=manifest()), "Anchor, Negative, Positive missing"),
     "triplets without labels": (lambda t: TripletDataset(manifest(label=None)), "who is who"),
     "triplets of one identity": (lambda t: TripletDataset(manifest(label=["ann"] * 4)), "two identities"),
     "triplets of lone identities": (lambda t: TripletDataset(manifest(label=list("abcd"))), "at least two images"),
@@ -83,7 +88,12 @@ cases = {
     "batches of nothing": (lambda t: BalancedBatchSampler([]), "at least two identities"),
     "one class a batch": (lambda t: BalancedBatchSampler(list("aabb"), classes_per_batch=1), "at least 2"),
     "half an image a class": (lambda t: BalancedBatchSampler(list("aabb"), images_per_class=0.5), "whole number"),
-    "augment a batch": (lambda t: augment(np.zeros((2, 3, 8, 8)), 0), "each image"),
+    "batches with a missing label": (lambda t: BalancedBatchSampler(["ann", "ann", "bob", "bob", None]), "got 1 without"),
+    "augment a batch": (lambda t: augment(torch.zeros(2, 3, 8, 8), 0), "each image"),
+    "augment bytes": (lambda t: augment(torch.zeros(3, 8, 8, dtype=torch.uint8), 0), "divide uint8"),
+    "network missing": (lambda t: load_model(t / "nowhere"), "model.json"),
+    "network is a file": (lambda t: load_model(t / "letter.jpg"), "can run code"),
+    "network in an empty folder": (lambda t: load_model(t / "empty"), "model.json"),
 }
 
 
