@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['shown_metrics', 'app', 'OutFolder', 'Epochs', 'Size', 'metrics_table', 'choose_image_size', 'choose_epochs',
            'choose_queries', 'run_pipeline', 'draw_closest', 'manifest_of', 'split_own', 'demo', 'run', 'train',
-           'resume', 'embed', 'find_set', 'find_model', 'search', 'evaluate', 'main']
+           'resume', 'embed', 'find_set', 'find_model', 'search', 'evaluate', 'fetch', 'main']
 
 # %% ../nbs/11_cli.ipynb #1026c0e7
 import json
@@ -23,6 +23,7 @@ import torch
 import typer
 
 from .data import check_images, images_from_csv, images_from_folder, list_images, read_image, split_by_label
+from .downloads import datasets, fetch_dataset
 from .embeddings import EmbeddingSet, embed_images
 from .evaluation import evaluate_retrieval
 from .model import SiameseNet, load_model, save_model
@@ -265,6 +266,18 @@ def evaluate(
     "Measure retrieval in an embedding set: Rank-k, mAP and more, with 95 % intervals over identities."
     scores = evaluate_retrieval(EmbeddingSet.load(find_set(embeddings)), EmbeddingSet.load(find_set(gallery)) if gallery else None)
     typer.echo(json.dumps(scores.to_dict("index"), indent=1) if as_json else scores[["value", "low", "high"]].to_string(float_format="{:.3f}".format))
+
+
+@app.command()
+def fetch(
+    name:Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets)}.")],
+    folder:Annotated[Path, typer.Option(help="Folder that holds data sets; the set goes into a sub-folder of its name.")]=Path("data"),
+    mirror:Annotated[str | None, typer.Option(help="Folder, or address that starts with http, that holds the archives. Default: their origin.")]=None,
+    verify:Annotated[bool, typer.Option(help="Read every file of a set that is there, and fetch it again if one has changed.")]=False,
+):
+    "Fetch a public data set once, check it and unpack it safely; later calls need no network."
+    target = fetch_dataset(name, folder, mirror=mirror, verify=verify)
+    typer.echo(f"{len((target / 'SHA256SUMS').read_text(encoding='utf-8').splitlines()):,} files in {target}")
 
 # %% ../nbs/11_cli.ipynb #6a9ef2a4
 def main():
