@@ -490,7 +490,8 @@ def plot_closest_imgs(
     first = image if isinstance(image, np.ndarray) else read_image(queries[0] if image is None else image)
     tall = first.shape[0] / first.shape[1]
     columns = min(columns, int(hits["rank"].max()))
-    step = 0.9 * tall + 0.36
+    # A hit of the query's own camera says so in a second line.
+    step = 0.9 * tall + (0.5 if any(frame_of(hit)[1] == "same camera" for hit in hits.to_dict("records")) else 0.36)
     if ax is None: _, ax = plt.subplots(figsize=((columns + 1.5) * 1.05, len(queries) * step * 1.05), facecolor="white", layout="constrained")
     for row, name in enumerate(queries):
         picture = first if row == 0 else read_image(name)
@@ -522,7 +523,7 @@ def draw_picture(ax:Axes, picture:np.ndarray, left:float, top:float, tall:float,
     x, y = left + (0.9 - width) / 2, top + (0.9 * tall - height) / 2
     ax.imshow(picture, extent=(x, x + width, y + height, y), interpolation="antialiased")
     ax.add_patch(plt.Rectangle((x, y), width, height, fill=False, lw=2.5, color=color))
-    ax.text(left + 0.45, top + 0.9 * tall + 0.05, f"{mark} {text}".strip(), ha="center", va="top", fontsize=8, color=color if mark else "#333333")
+    ax.text(left + 0.45, top + 0.9 * tall + 0.05, f"{text}\n{mark}" if len(mark) > 1 else f"{mark} {text}".strip(), ha="center", va="top", fontsize=8, color=color if mark else "#333333")
 
 # %% ../nbs/06_retrieval.ipynb #00ab163a
 def rerank(

@@ -7,10 +7,11 @@ __all__ = ['checkpoint_version', 'own_transforms', 'long_run', 'demo_epochs', 'r
            'validate', 'Trainee', 'rate_at', 'parameter_groups', 'spread', 'gather', 'batch_loss', 'replacing',
            'random_state', 'set_random_state', 'save_checkpoint', 'load_checkpoint', 'mirror', 'choose_transform',
            'check_manifests', 'start_run', 'glance', 'epoch_batches', 'set_rates', 'update_average', 'averaged_weights',
-           'history_row', 'write_history', 'end_epoch', 'train_epochs', 'finish', 'stop_at_nonsense', 'fit',
+           'history_row', 'write_history', 'agree', 'end_epoch', 'train_epochs', 'finish', 'stop_at_nonsense', 'fit',
            'check_options', 'deterministic', 'open_folder', 'resume', 'plot_history', 'diagnose', 'demo_model']
 
 # %% ../nbs/04_training.ipynb #a8f434be
+import io
 import json
 import math
 import os
@@ -224,9 +225,11 @@ def save_checkpoint(run:SimpleNamespace):
     "Write everything that the next step depends on to one file, atomically."
     if run.out is None or not run.accelerator.is_main_process: return
     state = dict(version=checkpoint_version, trainee=run.accelerator.unwrap_model(run.trainee).state_dict(), optimizer=run.optimizer.state_dict(),
-                 averaged=run.averaged, epoch=run.epoch, done=run.done, notes=run.notes, seconds=run.seconds, history=run.history,
+                 averaged=run.averaged, processes=run.accelerator.num_processes, epoch=run.epoch, done=run.done, notes=run.notes, seconds=run.seconds, history=run.history,
                  best=run.best, stale=run.stale, random=random_state())
-    with replacing(run.out / "last.pt") as file: torch.save(state, file)
+    content = io.BytesIO()
+    torch.save(state, content)  # into memory first: a full disk then fails with the operating system's own error
+    with replacing(run.out / "last.pt") as file: file.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(run:SimpleNamespace):
@@ -238,6 +241,8 @@ def load_checkpoint(run:SimpleNamespace):
         raise ValueError(f"Expected a checkpoint that fit wrote, but {path} cannot be read ({type(error).__name__}); delete it to start over from the first step") from error
     if state.get("version") != checkpoint_version:
         raise ValueError(f"Expected a checkpoint of version {checkpoint_version}, got {state.get('version')} in {path}; continue with the version of siamese_nbdev that wrote it")
+    if state["done"] and state["processes"] != run.accelerator.num_processes:
+        raise ValueError(f"Expected {state['processes']} processes, as many as this run was started with, got {run.accelerator.num_processes}; batches are dealt to processes, so start as many again")
     run.accelerator.unwrap_model(run.trainee).load_state_dict(state["trainee"])
     run.optimizer.load_state_dict(state["optimizer"])
     for name in ("averaged", "epoch", "done", "notes", "seconds", "history", "best", "stale"): setattr(run, name, state[name])
@@ -381,8 +386,16 @@ def write_history(run:SimpleNamespace):
         with replacing(run.out / "history.csv") as file: pd.DataFrame(run.history).to_csv(file, index=False)
 
 
+def agree(run:SimpleNamespace):
+    "Give every process the BatchNorm statistics of the first: they are the one thing in which processes differ."
+    if run.accelerator.num_processes == 1: return
+    values = [*run.accelerator.unwrap_model(run.trainee).buffers(), *(run.averaged or {}).values()]
+    for value in values: torch.distributed.broadcast(value, src=0)
+
+
 def end_epoch(run:SimpleNamespace):
     "Judge the network, extend the history, keep the best weights, write the checkpoint."
+    agree(run)
     with averaged_weights(run) as encoder:
         run.history.append(history_row(run, encoder))
         score = run.history[-1]["valid_map"]
@@ -404,7 +417,7 @@ def train_epochs(
     options = run.options
     while run.epoch < options["epochs"] and not (options["patience"] and run.stale >= options["patience"]):
         batches = epoch_batches(run)
-        loader = DataLoader(run.dataset, batch_sampler=batches, num_workers=options["workers"], pin_memory=run.accelerator.device.type == "cuda")
+        loader = DataLoader(run.dataset, batch_sampler=batches, num_workers=options["workers"], pin_memory=run.accelerator.device.type == "cuda", generator=torch.Generator().manual_seed(options["seed"] + run.epoch))
         bar = tqdm(loader, desc=f"epoch {run.epoch + 1}/{options['epochs']}", unit="batch", disable=not (options["progress"] and run.accelerator.is_main_process))
         run.trainee.train()
         started = time.perf_counter()
@@ -545,8 +558,8 @@ def resume(
     if notes["transform"] == "custom" and transform is None: raise ValueError(f"Expected the augmentation that this run was started with, got none; call resume({str(out)!r}, transform=...)")
     frames = {name: pd.read_csv(out / f"{name}.csv", dtype=str) if (out / f"{name}.csv").exists() else None for name in ("train", "valid", "triplets")}
     options = notes["options"] | dict(out=str(out), progress=progress)
-    torch.manual_seed(options["seed"])
     model = load_model(out / "start")
+    torch.manual_seed(options["seed"])  # as in `fit`, after the network was built
     run = start_run(model, frames["train"], frames["valid"], loss, options, frames["triplets"], own_transforms.get(notes["transform"], transform))
     load_checkpoint(run)
     write_history(run)  # cut back to the checkpoint
@@ -593,7 +606,7 @@ def diagnose(
         found.append(("learning rate too low", f"loss {first['loss']:.3f} at first and {last['loss']:.3f} at the end, norms {first['norm']:.2f} and {last['norm']:.2f}: nothing moves", "multiply the learning rate by 10"))
     elif at_margin and not is_learning:
         found.append(("stuck at the margin", f"loss {last['loss']:.3f}, uninformed {last['uninformed']:.3f}, spread {last['spread']:.2f}, and retrieval does not improve", "check that the images of one label show one identity; mine semi-hard; raise or lower the learning rate by 3"))
-    if last["active_share"] < 0.05:
+    if last["active_share"] < 0.08 and not is_learning:
         found.append(("all triplets easy", f"{last['active_share']:.1%} of the triplets teach anything, {first['active_share']:.1%} at first; Rank-1 {first['valid_rank_1']:.0%} and {last['valid_rank_1']:.0%}", "mine inside larger P x K batches instead of drawing triplets at random, or raise the margin"))
     if last["norm"] > 3 * first["norm"] and last["spread"] > 1.5:  # unit vectors have a spread of at most 1
         found.append(("growing norms", f"embeddings grew from {first['norm']:.1f} to {last['norm']:.1f}: the margin is met by size", "normalise the embeddings (normalize=True); lower the learning rate"))

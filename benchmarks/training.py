@@ -1,0 +1,187 @@
+"""How fast does `fit` train? Images per second against the bare network, the original tutorial's loop and pytorch-metric-learning's.
+
+Four loops train the same network on the same pedestrians, in turns, so that a busy minute of the machine hits all of them:
+
+- bare: forward pass, losses, backward pass and optimiser step, over and over on one batch of tensors that lies in memory;
+- fit: our training, with everything it does (drawing batches, augmentation, notes), its images cached, validation off;
+- original: the loop of the tutorial that this project grew from: one `skimage.io` read an image, three forward passes a batch;
+- peer: the loop that pytorch-metric-learning documents, with its sampler, miner and loss, fed by our cached data set.
+
+One clock measures all: it notes the time after each step of an optimiser. Memory and time to the first step come from a fresh process each.
+"""
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import skimage.io
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.data import DataLoader, Dataset
+
+from report import device, finish, options, peak_bytes, table
+from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, augment, draw_triplets
+from siamese_nbdev.loss import TripletLoss
+from siamese_nbdev.model import SiameseNet
+from siamese_nbdev.pedestrians import make_pedestrians
+from siamese_nbdev.training import Trainee, deterministic, fit
+
+batch_size, images_per_class, triplets_per_batch = 64, 4, 32
+names = {"bare": "bare forward and backward pass", "fit": "`fit`", "original": "original tutorial's loop", "peer": "pytorch-metric-learning's loop"}
+ticks = []  # when each optimiser step ended
+
+
+def tick(*_):
+    if torch.cuda.is_available(): torch.cuda.synchronize()
+    ticks.append(time.perf_counter())
+
+
+def pedestrians(images: int):
+    "Return the manifest of whole identities, about so many images."
+    people = make_pedestrians("data")
+    people = people[people["split"] == "train"]
+    sizes = people["label"].value_counts(sort=False).cumsum()
+    return people[people["label"].isin(sizes.index[sizes <= images])]
+
+
+def make_bare(train):
+    trainee = Trainee(SiameseNet(), train["label"].nunique()).to(device(), memory_format=torch.channels_last)
+    optimizer, triplet_loss = torch.optim.Adam(trainee.parameters(), lr=1e-4), TripletLoss()
+    dataset = ImageDataset(train, trainee.encoder.image_size, transform=augment)
+    images, labels = zip(*[dataset[row] for row in next(iter(BalancedBatchSampler(train["label"])))])
+    images, labels = torch.stack(images).to(device(), memory_format=torch.channels_last), torch.tensor(labels).to(device())
+    mixed = images.is_cuda and torch.cuda.is_bf16_supported()  # as fit decides
+
+    def run(steps: int):
+        trainee.train()
+        with deterministic():
+            for _ in range(steps):
+                with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed): embeddings, _, logits = trainee(images)
+                loss = triplet_loss(embeddings, labels) + F.cross_entropy(logits, labels, label_smoothing=0.1)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+    return run, batch_size
+
+
+def make_fit(train):
+    model = SiameseNet()
+
+    def run(steps: int):
+        "Train two epochs; only steps of the second are counted, because the first one decodes the images."
+        return fit(model, train, epochs=2, glance=0, transform=augment, classes_per_batch=batch_size // images_per_class, images_per_class=images_per_class)
+    return run, batch_size
+
+
+class TutorialTriplets(Dataset):
+    "Triplets as the tutorial reads them: three files an item, every time."
+    def __init__(self, train):
+        self.paths = train["path"].to_numpy()[draw_triplets(train["label"].to_numpy(), np.random.default_rng(0))]
+
+    def __len__(self): return len(self.paths)
+
+    def __getitem__(self, number):
+        return tuple(torch.from_numpy(skimage.io.imread(path)).permute(2, 0, 1) / 255.0 for path in self.paths[number])
+
+
+def make_original(train):
+    model = SiameseNet().to(device())
+    optimizer, triplet_loss = torch.optim.Adam(model.parameters(), lr=1e-4), nn.TripletMarginLoss()
+    loader = DataLoader(TutorialTriplets(train), batch_size=triplets_per_batch, shuffle=True, drop_last=True)
+
+    def run(steps: int):
+        model.train()
+        done = 0
+        while done < steps:
+            for batch in loader:
+                anchors, positives, negatives = (model(images.to(device())) for images in batch)
+                loss = triplet_loss(anchors, positives, negatives)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                loss.item()
+                done += 1
+                if done == steps: break
+    return run, 3 * triplets_per_batch
+
+
+def make_peer(train):
+    from pytorch_metric_learning import distances, losses, miners, reducers, samplers
+    model = SiameseNet().to(device())
+    optimizer, cosine = torch.optim.Adam(model.parameters(), lr=1e-4), distances.CosineSimilarity()
+    triplet_loss = losses.TripletMarginLoss(margin=0.2, distance=cosine, reducer=reducers.ThresholdReducer(low=0))
+    miner = miners.TripletMarginMiner(margin=0.2, distance=cosine, type_of_triplets="semihard")
+    dataset = ImageDataset(train, model.image_size, transform=augment, cache=True)
+    for row in range(len(dataset)): dataset.pixels(row)
+
+    def run(steps: int):
+        model.train()
+        sampler = samplers.MPerClassSampler(dataset.class_ids, m=images_per_class, batch_size=batch_size, length_before_new_iter=steps * batch_size)
+        for images, labels in DataLoader(dataset, batch_size=batch_size, sampler=sampler):
+            images, labels = images.to(device()), labels.to(device())
+            optimizer.zero_grad()
+            embeddings = model(images)
+            loss = triplet_loss(embeddings, labels, miner(embeddings, labels))
+            loss.backward()
+            optimizer.step()
+    return run, batch_size
+
+
+ways = {"bare": make_bare, "fit": make_fit, "original": make_original, "peer": make_peer}
+
+
+def in_fresh_process(way: str, images: int) -> dict:
+    "Measure peak memory, and the seconds from the start of a process to the end of its first step."
+    started = time.time()
+    done = subprocess.run([sys.executable, "-W", "ignore", __file__, "--child", way, "--images", str(images), "--started", repr(started)], capture_output=True, text=True)
+    if done.returncode: raise RuntimeError(f"Expected the loop {way!r} to run in a process of its own, got\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def child(way: str, images: int, started: float):
+    first = []
+    hook = register_optimizer_step_post_hook(lambda *_: first or first.append(time.time()))
+    run, _ = ways[way](pedestrians(images))
+    run(images // batch_size)
+    hook.remove()
+    print(json.dumps(dict(seconds=first[0] - started, bytes=peak_bytes())))
+
+
+def main():
+    parser = options(__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=640, help="training images in memory")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each loop")
+    parser.add_argument("--child", choices=ways, help="measure one loop in this process (the script calls itself so)")
+    parser.add_argument("--started", type=float, default=0.0, help="when the parent started this process")
+    chosen = parser.parse_args()
+    if chosen.child: return child(chosen.child, chosen.images, chosen.started)
+    if chosen.quick: chosen.images, chosen.rounds = 256, 1
+    fresh = {way: in_fresh_process(way, chosen.images) for way in ways}
+    train, steps = pedestrians(chosen.images), chosen.images // batch_size
+    runs, rates, reported = {way: make(train) for way, make in ways.items()}, {way: [] for way in ways}, []
+    register_optimizer_step_post_hook(tick)
+    runs["bare"][0](2)  # the first steps of a process warm up
+    for number in range(chosen.rounds):
+        order = list(ways)[number % len(ways):] + list(ways)[:number % len(ways)]
+        for way in order:
+            ticks.clear()
+            run, images = runs[way]
+            history = run(steps)
+            counted = ticks[-(len(ticks) // 2):] if way == "fit" else ticks  # fit's second epoch
+            rates[way].append(images * (len(counted) - 1) / (counted[-1] - counted[0]))
+            if way == "fit": reported.append(history["images_per_second"].iloc[-1])
+        print(f"round {number + 1} of {chosen.rounds}: " + ", ".join(f"{way} {rates[way][-1]:.1f}" for way in ways), flush=True)
+    share = {way: np.median(np.array(rates["fit"]) / rates[way]) for way in ways}
+    rows = [[names[way], f"{np.median(rates[way]):.1f}", f"{min(rates[way]):.1f} to {max(rates[way]):.1f}", f"{share[way]:.1%}" if way == "bare" else "" if way == "fit" else f"{share[way]:.2f} x",
+             f"{fresh[way]['bytes'] / 1e6:,.0f}", f"{fresh[way]['seconds']:.1f}"] for way in ways]
+    memory = "GPU memory, MB" if torch.cuda.is_available() else "peak memory of the process, MB"
+    notes = [f"Medians of {chosen.rounds} rounds in turns, {len(train)} pedestrians of 128 x 64, batches of {batch_size} ({triplets_per_batch} triplets for the original loop, counted as {3 * triplets_per_batch} images), "
+             f"the same network in all loops. `fit` against bare is the median of the rounds' ratios. `fit` itself reports {np.median(reported):.1f} images/s in its history.",
+             "Time to first step counts from the start of a fresh process: importing, reading the weights, and the first batch. Peak memory is that process's too, libraries included."]
+    finish("Training speed", [table(["loop", "images/s", "lowest to highest", "`fit` against it", memory, "time to first step, s"], rows), *notes], chosen.out)
+
+
+if __name__ == "__main__": main()
