@@ -259,7 +259,7 @@ def with_link():
 
 @pytest.mark.parametrize("archive, said", [
     (packed({f"toy/{first}": b"1", "toy/../../../escaped.png": b"2"}), "stay inside"),
-    (packed({f"toy/{first}": b"1", "/tmp/escaped.png": b"2"}), "stay inside"),
+    (packed({f"toy/{first}": b"1", "/escaped.png": b"2"}), "stay inside"),
     (packed({f"toy/{first}": b"1", "toy\\..\\..\\escaped.png": b"2"}), "stay inside"),
     (packed({"C:\\escaped.png": b"2"}), "stay inside"),
     (with_link(), "the link"),
@@ -277,7 +277,7 @@ def test_bad_archives(shelf, tmp_path, archive, said):
     shelf.files["toy.zip"] = archive
     with pytest.raises(ValueError) as error: fetch(tmp_path / "deep" / "data")
     one_sentence(error, said)
-    assert files_in(tmp_path) == set() and not Path("/tmp/escaped.png").exists()
+    assert files_in(tmp_path) == set() and not Path("/escaped.png").exists()
     shelf.files["toy.zip"] = good
     assert is_whole(fetch(tmp_path / "deep" / "data")), "the next call starts afresh"
 
