@@ -12,7 +12,6 @@ what both together allow on these cores, 1 / (time of the network + time of deco
 Each ratio is the median over the rounds of the ratio within a round.
 """
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ import pandas as pd
 import skimage.io
 import torch
 
-from report import device, finish, options, table
+from report import device, finish, in_child, in_turn, options, table
 from siamese_nbdev.dataset import load_image
 from siamese_nbdev.embeddings import embed_batch, embed_images
 from siamese_nbdev.model import SiameseNet
@@ -60,7 +59,7 @@ def seconds_an_image(work: dict, rounds: int) -> pd.DataFrame:
     rows = []
     for number in range(rounds + 1):
         row = {}
-        for name, (run, images) in work.items():
+        for name, (run, images) in in_turn(work.items(), number):
             started = time.perf_counter()
             run()
             row[name] = (time.perf_counter() - started) / images
@@ -93,8 +92,7 @@ def pedestrians(images: int) -> pd.DataFrame: return make_pedestrians("data")[["
 def memory_in_child(images: int) -> float:
     "Return the memory of `memory_of` in MB, from a fresh process."
     with tempfile.TemporaryDirectory() as folder:
-        answer = subprocess.run([sys.executable, __file__, "--memory", str(images), "--folder", folder], check=True, capture_output=True, text=True).stdout
-    return json.loads(answer.splitlines()[-1]) / 1e6
+        return in_child(__file__, "--memory", images, "--folder", folder) / 1e6
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ seconds and the most memory it held above what vectors and libraries take. The w
 The scripts check that the figures in common agree.
 """
 import json
-import subprocess
 import sys
 import time
 
@@ -19,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from report import finish, options, peak_bytes, table
+from report import finish, in_child, in_turn, options, peak_bytes, reset_peak, table
 
 ways = {"ours": "`evaluate_retrieval`, all figures and intervals", "cameras": "`evaluate_retrieval`, with six cameras",
         "faiss": "pytorch-metric-learning, faiss", "torch": "pytorch-metric-learning, torch distances"}
@@ -30,7 +29,7 @@ def vectors_of(count: int, size: int, people: int, seed: int, centres) -> tuple[
     "Draw unit vectors around the centres of people, with enough noise that some are confused."
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % people)
-    vectors = centres[labels] + rng.normal(size=(count, size), scale=1.6).astype(np.float32)
+    vectors = centres[labels] + rng.normal(size=(count, size), scale=2.5).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), labels
 
 
@@ -64,18 +63,10 @@ def measure(way: str, queries: int, gallery: int, size: int, people: int) -> dic
     return dict(seconds=time.perf_counter() - started, memory=max(0, peak_bytes() - resident), figures={name: float(figures[name]) for name in common})
 
 
-def reset_peak():
-    "Let the kernel forget the peak of memory so far, where it can (Linux)."
-    try: open("/proc/self/clear_refs", "w").write("5")
-    except OSError: pass
-
-
-def in_child(way: str, arguments) -> dict:
-    "Measure in a fresh process; a process that dies, of memory for one, is told apart."
-    command = [sys.executable, __file__, "--way", way] + [word for name in ("queries", "gallery", "size", "people") for word in (f"--{name}", str(getattr(arguments, name)))]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode: return dict(died=done.returncode, why=done.stderr.strip().splitlines()[-1:] or ["killed"])
-    return json.loads(done.stdout.splitlines()[-1])
+def in_fresh_process(way: str, arguments) -> dict:
+    "Measure in a fresh process; one that dies, of memory for one, is told apart."
+    try: return in_child(__file__, "--way", way, *(word for name in ("queries", "gallery", "size", "people") for word in (f"--{name}", getattr(arguments, name))))
+    except RuntimeError as error: return dict(died=str(error)[-300:])
 
 
 if __name__ == "__main__":
@@ -93,16 +84,16 @@ if __name__ == "__main__":
         sys.exit()
     runs = {way: [] for way in ways}
     for number in range(arguments.rounds):
-        for way in ways:
-            if not any("died" in run for run in runs[way]): runs[way].append(in_child(way, arguments))
+        for way in in_turn(ways, number):
+            if not any("died" in run for run in runs[way]): runs[way].append(in_fresh_process(way, arguments))
             print(f"round {number + 1}: {way} {runs[way][-1]}", file=sys.stderr, flush=True)
-    well = {way: pd.DataFrame(some).median(numeric_only=True) for way, some in runs.items() if not any("died" in run for run in some)}
-    rows = []
-    for way, words in ways.items():
-        if way not in well: rows.append([words, "did not finish", "", "", ""]); continue
-        seconds, memory = well[way]["seconds"], well[way]["memory"]
-        rows.append([words, f"{seconds:.1f}", f"{seconds / well['ours']['seconds']:.2f}", f"{memory / 1e6:,.0f}", f"{memory / well['ours']['memory']:.2f}"])
+    well = {way: some for way, some in runs.items() if not any("died" in run for run in some)}
+    median = lambda way, name: np.median([run[name] for run in well[way]])
+    ratio = lambda way, name: np.median([mine[name] / ours[name] for mine, ours in zip(well[way], well["ours"])])
+    rows = [[words, f"{median(way, 'seconds'):.1f}", f"{ratio(way, 'seconds'):.2f}", f"{median(way, 'memory') / 1e6:,.0f}", f"{ratio(way, 'memory'):.2f}"] if way in well
+            else [words, "did not finish", "", "", ""] for way, words in ways.items()]
     apart = max((abs(runs["ours"][0]["figures"][name] - runs[way][0]["figures"][name]) for way in ("faiss", "torch") if way in well for name in common), default=float("nan"))
+    assert not apart > 1e-6, f"the calculators disagree by {apart}"
     parts = [f"{arguments.queries:,} queries against {arguments.gallery:,} images of {arguments.people:,} people, vectors of {arguments.size} numbers; medians of {arguments.rounds} rounds in turns, each in a fresh process. "
              f"Rank-1 {runs['ours'][0]['figures']['rank_1']:.1%}, mAP {runs['ours'][0]['figures']['mean_average_precision']:.1%}; the calculators' common figures differ by {apart:.1e} at most.",
              table(["", "seconds", "times ours", "peak memory, MB", "times ours"], rows)]

@@ -9,14 +9,11 @@ use. So the children are asked to give freed memory back at once (MALLOC_MMAP_TH
 """
 import gc
 import json
-import os
-import subprocess
-import sys
 
 import torch
 import torch.nn.functional as F
 
-from report import device, finish, options, peak_bytes, table
+from report import device, finish, in_child, options, peak_bytes, table
 from siamese_nbdev.loss import TripletLoss, all_triplets, count_triplets, pairwise_distances
 
 ways = ("margin", "soft", "cube", "list")
@@ -51,17 +48,16 @@ def child(way: str, classes: int, images: int):
     embeddings, labels = batch(classes, images)
     gc.collect()
     if torch.cuda.is_available(): torch.cuda.reset_peak_memory_stats()
-    before = peak_bytes()
+    before = peak_bytes(on_gpu=True)
     try: loss_of(way, embeddings, labels).backward()
     except ValueError as error: return print(json.dumps(dict(refused=str(error))))
-    print(json.dumps(dict(bytes=peak_bytes() - before, gradient=embeddings.grad.double().norm().item())))
+    print(json.dumps(dict(bytes=peak_bytes(on_gpu=True) - before, gradient=embeddings.grad.double().norm().item())))
 
 
 def measure(way: str, classes: int, images: int, gives_back: bool = True) -> dict:
-    environment = os.environ | (dict(MALLOC_MMAP_THRESHOLD_="1000000") if gives_back else {})
-    done = subprocess.run([sys.executable, __file__, "--child", way, "--shape", str(classes), str(images)], capture_output=True, text=True, env=environment)
-    if done.returncode: return dict(failed=done.returncode)
-    return json.loads(done.stdout.splitlines()[-1])
+    environment = dict(MALLOC_MMAP_THRESHOLD_="1000000") if gives_back else {}
+    try: return in_child(__file__, "--child", way, "--shape", classes, images, **environment)
+    except RuntimeError as error: return dict(failed=str(error)[-300:])  # out of memory, as a rule
 
 
 def main():
@@ -77,7 +73,7 @@ def main():
     for classes, images in shapes:
         _, labels = batch(classes, images)
         results = {way: measure(way, classes, images) for way in ways}
-        as_it_comes = max((measure("soft", classes, images, gives_back=False) for _ in range(1 if chosen.quick else 3)), key=lambda result: result["bytes"])
+        as_it_comes = max((measure("soft", classes, images, gives_back=False) for _ in range(1 if chosen.quick else 3)), key=lambda result: result.get("bytes", float("inf")))
         rows.append([f"{classes} x {images} = {len(labels)}", f"{count_triplets(labels):,}", megabytes(predicted("soft", labels)), shown(results["margin"]), shown(results["soft"])]
                     + [cell for way in ("cube", "list") for cell in (megabytes(predicted(way, labels)), shown(results[way]))] + [shown(as_it_comes)])
         refusals += [f"`all_triplets` refuses the {classes} x {images} batch: \"{result['refused']}\"" for result in results.values() if "refused" in result]

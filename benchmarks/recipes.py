@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from report import device, finish, options, table
+from report import device, finish, options, peer_update, table
 from siamese_nbdev.data import split_query_gallery
 from siamese_nbdev.dataset import ImageDataset, TripletDataset
 from siamese_nbdev.embeddings import embed_images
@@ -94,23 +94,12 @@ def train_original(chosen, data) -> dict:
 
 
 def train_peer(chosen, data, rate: float, network: dict) -> dict:
-    from pytorch_metric_learning import distances, losses, miners, reducers, samplers
+    from pytorch_metric_learning.samplers import MPerClassSampler
     model = SiameseNet(**network).to(device())
-    optimizer, cosine = torch.optim.Adam(model.parameters(), lr=rate), distances.CosineSimilarity()
-    triplet_loss = losses.TripletMarginLoss(margin=0.2, distance=cosine, reducer=reducers.ThresholdReducer(low=0))
-    miner = miners.TripletMarginMiner(margin=0.2, distance=cosine, type_of_triplets="semihard")
     transform = choose_transform("auto", max(chosen.budgets) // chosen.unit)  # as fit chooses it
     dataset = ImageDataset(data.train, model.image_size, transform=transform, seed=chosen.seed, cache=True)
-    sampler = samplers.MPerClassSampler(dataset.class_ids, m=4, batch_size=64, length_before_new_iter=chosen.unit)
-
-    def update(batch):
-        images, labels = (part.to(device()) for part in batch)
-        optimizer.zero_grad()
-        embeddings = model(images)
-        loss = triplet_loss(embeddings, labels, miner(embeddings, labels))
-        loss.backward()
-        optimizer.step()
-    return train_and_score(model, endless(dataset, batch_size=64, sampler=sampler), update, 64, chosen, data)
+    sampler = MPerClassSampler(dataset.class_ids, m=4, batch_size=64, length_before_new_iter=chosen.unit)
+    return train_and_score(model, endless(dataset, batch_size=64, sampler=sampler), peer_update(model, rate), 64, chosen, data)
 
 
 def train_ours(chosen, data, budget: int) -> dict:

@@ -13,7 +13,6 @@ of hits laid out. Then: the memory of a search among a million vectors mapped fr
 vectors, embeddings of the rendered pedestrians pushed a little, brought to 256 numbers.
 """
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ import pandas as pd
 import sklearn
 from sklearn.neighbors import NearestNeighbors
 
-from report import finish, options, peak_bytes, table
+from report import finish, in_child, in_turn, options, peak_bytes, table
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.pedestrians import make_pedestrians
 from siamese_nbdev.retrieval import Index, measure, nearest, rank_pairs, search, squared_lengths
@@ -53,8 +52,8 @@ def embedding_set(vectors: np.ndarray, name: str) -> EmbeddingSet:
 def in_turns(ways: dict, turns: int, least: float) -> dict[str, np.ndarray]:
     "Time calls in turns; returns seconds a call of each turn."
     seconds = {name: [] for name in ways}
-    for _ in range(turns):
-        for name, call in ways.items():
+    for turn in range(turns):
+        for name, call in in_turn(ways.items(), turn):
             call()
             calls, started = 0, time.perf_counter()
             while not calls or time.perf_counter() - started < least: call(); calls += 1
@@ -121,8 +120,7 @@ def memory_row(count: int) -> list:
         vectors.flush()
         embedding_set(vectors, "gallery").describe(folder)
         del vectors
-        done = subprocess.run([sys.executable, __file__, "--child", str(folder)], capture_output=True, text=True, check=True)
-    seen = json.loads(done.stdout.splitlines()[-1])
+        seen = in_child(__file__, "--child", folder)
     megabytes = lambda value: f"{value / 1e6:,.0f} MB"
     return [f"{count:,}", megabytes(seen["data"]), megabytes(seen["libraries"]), megabytes(seen["opened"] - seen["libraries"]), megabytes(seen["peak"]), megabytes(seen["peak"] - seen["data"] - seen["libraries"])]
 

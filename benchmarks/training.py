@@ -10,8 +10,6 @@ Four loops train the same network on the same pedestrians, in turns, so that a b
 One clock measures all: it notes the time after each step of an optimiser. Memory and time to the first step come from a fresh process each.
 """
 import json
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -22,7 +20,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader, Dataset
 
-from report import device, finish, options, peak_bytes, table
+from report import device, finish, in_child, in_turn, options, peak_bytes, peer_update, table
 from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, augment, draw_triplets
 from siamese_nbdev.loss import TripletLoss
 from siamese_nbdev.model import SiameseNet
@@ -109,24 +107,16 @@ def make_original(train):
 
 
 def make_peer(train):
-    from pytorch_metric_learning import distances, losses, miners, reducers, samplers
+    from pytorch_metric_learning.samplers import MPerClassSampler
     model = SiameseNet().to(device())
-    optimizer, cosine = torch.optim.Adam(model.parameters(), lr=1e-4), distances.CosineSimilarity()
-    triplet_loss = losses.TripletMarginLoss(margin=0.2, distance=cosine, reducer=reducers.ThresholdReducer(low=0))
-    miner = miners.TripletMarginMiner(margin=0.2, distance=cosine, type_of_triplets="semihard")
+    update = peer_update(model, rate=1e-4)
     dataset = ImageDataset(train, model.image_size, transform=augment, cache=True)
     for row in range(len(dataset)): dataset.pixels(row)
 
     def run(steps: int):
         model.train()
-        sampler = samplers.MPerClassSampler(dataset.class_ids, m=images_per_class, batch_size=batch_size, length_before_new_iter=steps * batch_size)
-        for images, labels in DataLoader(dataset, batch_size=batch_size, sampler=sampler):
-            images, labels = images.to(device()), labels.to(device())
-            optimizer.zero_grad()
-            embeddings = model(images)
-            loss = triplet_loss(embeddings, labels, miner(embeddings, labels))
-            loss.backward()
-            optimizer.step()
+        sampler = MPerClassSampler(dataset.class_ids, m=images_per_class, batch_size=batch_size, length_before_new_iter=steps * batch_size)
+        for batch in DataLoader(dataset, batch_size=batch_size, sampler=sampler): update(batch)
     return run, batch_size
 
 
@@ -136,9 +126,7 @@ ways = {"bare": make_bare, "fit": make_fit, "original": make_original, "peer": m
 def in_fresh_process(way: str, images: int) -> dict:
     "Measure peak memory, and the seconds from the start of a process to the end of its first step."
     started = time.time()
-    done = subprocess.run([sys.executable, "-W", "ignore", __file__, "--child", way, "--images", str(images), "--started", repr(started)], capture_output=True, text=True)
-    if done.returncode: raise RuntimeError(f"Expected the loop {way!r} to run in a process of its own, got\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_child(__file__, "--child", way, "--images", images, "--started", repr(started))
 
 
 def child(way: str, images: int, started: float):
@@ -147,7 +135,7 @@ def child(way: str, images: int, started: float):
     run, _ = ways[way](pedestrians(images))
     run(images // batch_size)
     hook.remove()
-    print(json.dumps(dict(seconds=first[0] - started, bytes=peak_bytes())))
+    print(json.dumps(dict(seconds=first[0] - started, bytes=peak_bytes(on_gpu=True))))
 
 
 def main():
@@ -165,7 +153,7 @@ def main():
     register_optimizer_step_post_hook(tick)
     runs["bare"][0](2)  # the first steps of a process warm up
     for number in range(chosen.rounds):
-        order = list(ways)[number % len(ways):] + list(ways)[:number % len(ways)]
+        order = in_turn(ways, number)
         for way in order:
             ticks.clear()
             run, images = runs[way]

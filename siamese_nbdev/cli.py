@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['shown_metrics', 'app', 'OutFolder', 'Epochs', 'Size', 'metrics_table', 'choose_image_size', 'choose_epochs',
-           'choose_queries', 'run_pipeline', 'draw_closest', 'manifest_of', 'split_own', 'demo', 'run', 'train',
-           'resume', 'embed', 'find_set', 'find_model', 'search', 'evaluate', 'fetch', 'main']
+           'choose_queries', 'run_pipeline', 'note_threshold', 'draw_closest', 'manifest_of', 'split_own', 'demo',
+           'run', 'train', 'resume', 'embed', 'find_set', 'find_model', 'search', 'evaluate', 'verify', 'fetch', 'main']
 
 # %% ../nbs/11_cli.ipynb #1026c0e7
 import json
@@ -26,10 +26,11 @@ from .data import check_images, images_from_csv, images_from_folder, list_images
 from .downloads import datasets, fetch_dataset
 from .embeddings import EmbeddingSet, embed_images
 from .evaluation import evaluate_retrieval
-from .model import SiameseNet, load_model, save_model
+from .model import SiameseNet, load_model
 from .pedestrians import make_pedestrians
 from .retrieval import plot_closest_imgs, search as search_gallery
 from .training import fit, resume as resume_run
+from .verification import fit_threshold, save_threshold, verification_pairs, verify_pair
 
 # %% ../nbs/11_cli.ipynb #16042f9f
 shown_metrics = dict(rank_1="Rank-1", rank_5="Rank-5", mean_average_precision="mAP")
@@ -93,6 +94,7 @@ def run_pipeline(
     torch.manual_seed(42)  # the head starts from random numbers: the same ones every time
     model = SiameseNet(pretrained=True, image_size=image_size)
     fit(model, train, valid if len(valid) else None, epochs=epochs, out=out)
+    if len(valid): note_threshold(model, valid, out / "model")
     say("3/4  trained network on the test identities")
     embeddings = embed_images(model, test)
     embeddings.save(out / "embeddings")
@@ -105,6 +107,16 @@ def run_pipeline(
     say(metrics_table({"frozen ImageNet backbone": scores["frozen"], "trained network": scores["trained"]}))
     say(f"\nTest identities were never trained on; in brackets, 95 % intervals over identities.\nIn {out}: model/, embeddings/, history.csv, metrics.json, closest.png")
     return scores
+
+
+def note_threshold(
+    model:SiameseNet, # Trained network
+    valid:pd.DataFrame, # Images of people it was not trained on
+    folder:Path, # Its folder
+):
+    "Save beside a network the distance that lets in 1 % of the strangers, for `verify`; with too few pairs say so and save none."
+    try: save_threshold(folder, fit_threshold(verification_pairs(embed_images(model, valid, progress=False)), bootstrap=200))
+    except ValueError as error: typer.echo(f"Warning: no threshold for verify was saved: {error}", err=True)
 
 
 def draw_closest(
@@ -193,7 +205,7 @@ def train(
     epochs:Epochs=None,
     image_size:Size=None,
     backbone:Annotated[str, typer.Option(help="Any timm backbone whose ImageNet weights are at hand.")]="tf_efficientnet_lite0",
-    embedding_size:Annotated[int, typer.Option(min=2, help="Numbers in an embedding.")]=512,
+    embedding_size:Annotated[int | None, typer.Option(min=2, help="Numbers in an embedding, made by a linear layer. Default: no such layer, as many as the backbone has channels.")]=None,
     seed:Annotated[int, typer.Option(help="Seed of the split and of the training.")]=42,
 ):
     "Train a network on a folder, a fifth of its identities kept aside to judge by."
@@ -202,7 +214,8 @@ def train(
     images, strangers = manifest[manifest["split"] == "train"], manifest[manifest["split"] == "valid"]
     image_size = image_size or choose_image_size([read_image(p).shape[:2] for p in images["path"].iloc[::max(1, len(images) // 50)]])
     torch.manual_seed(seed)
-    model = SiameseNet(backbone, embedding_size=embedding_size, image_size=image_size, pretrained=True)
+    head = dict(head="batchnorm_linear", embedding_size=embedding_size) if embedding_size else {}
+    model = SiameseNet(backbone, image_size=image_size, pretrained=True, **head)
     history = fit(model, images, strangers if len(strangers) else None, epochs=epochs or choose_epochs(len(images)), out=out, seed=seed)
     typer.echo(f"{history[['epoch', 'loss', 'valid_rank_1', 'valid_map']].to_string(index=False, float_format='{:.3f}'.format)}\nNetwork in {out / 'model'}")
 
@@ -266,6 +279,19 @@ def evaluate(
     "Measure retrieval in an embedding set: Rank-k, mAP and more, with 95 % intervals over identities."
     scores = evaluate_retrieval(EmbeddingSet.load(find_set(embeddings)), EmbeddingSet.load(find_set(gallery)) if gallery else None)
     typer.echo(json.dumps(scores.to_dict("index"), indent=1) if as_json else scores[["value", "low", "high"]].to_string(float_format="{:.3f}".format))
+
+
+@app.command()
+def verify(
+    first:Annotated[Path, typer.Argument(help="A picture.")],
+    second:Annotated[Path, typer.Argument(help="Another one.")],
+    model:Annotated[Path, typer.Option(help="Folder of a trained network, such as runs/demo/model.")],
+    threshold:Annotated[float | None, typer.Option(help="Distance up to which they count as the same. Default: the one saved with the network.")]=None,
+):
+    "Answer whether two pictures show the same identity. Exit status 0: the same; 1: different."
+    verdict = verify_pair(first, second, find_model(model), threshold)
+    typer.echo(str(verdict))
+    raise typer.Exit(0 if verdict.is_same else 1)
 
 
 @app.command()

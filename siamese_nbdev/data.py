@@ -20,7 +20,6 @@ import pandas as pd
 import skimage.io
 from matplotlib.axes import Axes
 from PIL import Image, ImageOps
-from skimage.color import rgb2hsv
 from sklearn.model_selection import GroupShuffleSplit
 from tqdm import tqdm
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ranking_figures', 'bootstrap_interval', 'first_copies', 'distance_table', 'in_order', 'rankings', 'evaluate_queries',
-           'evaluate_retrieval', 'compare_retrieval', 'own_distances', 'nearest_others', 'smallest', 'hubs',
-           'hardest_pairs', 'near_duplicates', 'find_label_errors']
+           'evaluate_retrieval', 'compare_retrieval', 'own_distances', 'nearest_others', 'hubs', 'hardest_pairs',
+           'near_duplicates', 'find_label_errors']
 
 # %% ../nbs/07_evaluation.ipynb #6f9ea9bf
 import hashlib
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from .embeddings import EmbeddingSet, check_numbers, check_same_network
-from .retrieval import distances_between, exclusions
+from .embeddings import EmbeddingSet, check_same_network
+from .retrieval import distances_between, left_out, nearest
 
 # %% ../nbs/07_evaluation.ipynb #9e5bb0a7
 def ranking_figures(
@@ -76,10 +76,9 @@ def distance_table(
     gallery:np.ndarray, # All vectors, shape (N, D), perhaps mapped from a file
     first:np.ndarray, # `first_copies` of the gallery
     metric:str="euclidean", # "euclidean" or "cosine"
-    block:int=8192, # Rows of the gallery at a time
 ) -> np.ndarray: # float32, shape (Q, N)
     "Measure distances block by block; identical rows of the gallery get identical distances."
-    table, vectors = np.empty((len(vectors), len(gallery)), np.float32), np.array(vectors)
+    table, vectors, block = np.empty((len(vectors), len(gallery)), np.float32), np.array(vectors), 8192
     for start in range(0, len(gallery), block): table[:, start:start + block] = distances_between(vectors, np.array(gallery[start:start + block]), metric)
     copies = np.flatnonzero(first != np.arange(len(first)))
     table[:, copies] = table[:, first[copies]]
@@ -119,10 +118,10 @@ def rankings(
     for start in range(0, len(query), step):
         part = slice(start, start + step)
         table = distance_table(query.vectors[part], gallery.vectors, first, metric) if distances is None else np.array(distances[part])
-        left_out = np.zeros(table.shape, dtype=bool)
-        for rule in exclusions(query.manifest.iloc[part], gallery.manifest, exclude_same_camera): left_out |= rule(0, len(gallery))
-        table[left_out] = np.inf
-        yield in_order(table, (mine[part, None] == theirs[None, :]) & ~left_out)
+        pairs = left_out(query.manifest.iloc[part], gallery.manifest, exclude_same_camera)
+        is_right = mine[part, None] == theirs[None, :]
+        table[pairs], is_right[pairs] = np.inf, False
+        yield in_order(table, is_right)
 
 # %% ../nbs/07_evaluation.ipynb #0d84c627
 def evaluate_queries(
@@ -138,7 +137,7 @@ def evaluate_queries(
     gallery = query if gallery is None else gallery
     for name, one in (("query", query), ("gallery", gallery)):
         if not len(one): raise ValueError(f"Expected images in the {name}, got none")
-        check_numbers(one.vectors, one.manifest)
+        one.check()
         if pd.isna(one.labels).any(): raise ValueError(f"Expected a label for every image of the {name}, got {int(pd.isna(one.labels).sum())} without; leave them out with select")
     if distances is not None:
         distances = np.asarray(distances, dtype=None if np.issubdtype(np.asarray(distances).dtype, np.floating) else np.float64)
@@ -199,14 +198,13 @@ def compare_retrieval(
 def own_distances(
     embeddings:EmbeddingSet, # N images
     *,
-    metric:str="euclidean", # "euclidean" or "cosine"
     cells:int=4_000_000, # Distances at a time
 ) -> Iterator[tuple[int, np.ndarray]]: # First row, and distances of some rows to all, shape (some, N); infinite to itself
     "Measure all distances within a set, some rows at a time."
     embeddings.check()
     first, step = first_copies(embeddings.vectors), max(1, cells // len(embeddings))
     for start in range(0, len(embeddings), step):
-        table = distance_table(embeddings.vectors[start:start + step], embeddings.vectors, first, metric)
+        table = distance_table(embeddings.vectors[start:start + step], embeddings.vectors, first)
         table[np.arange(len(table)), start + np.arange(len(table))] = np.inf
         yield start, table
 
@@ -214,18 +212,12 @@ def own_distances(
 def nearest_others(embeddings:EmbeddingSet, top_k:int) -> tuple[np.ndarray, np.ndarray]:
     "Find each image's nearest others: their rows and distances, both of shape (N, top_k)."
     if not isinstance(top_k, (int, np.integer)) or not 1 <= top_k < len(embeddings): raise ValueError(f"Expected from 1 to {len(embeddings) - 1} neighbours in a set of {len(embeddings)} images, got {top_k!r}; more images than neighbours are needed")
-    rows, distances = zip(*(smallest(table, top_k) for _, table in own_distances(embeddings)))
+    vectors, every, parts = np.asarray(embeddings.check().vectors), np.arange(len(embeddings)), []
+    for start in range(0, len(vectors), 4096):
+        mine = every[start:start + 4096]
+        parts.append(nearest(np.ascontiguousarray(vectors[mine]), vectors, top_k, left_out=(mine - start, mine)))
+    rows, distances = zip(*parts)
     return np.concatenate(rows), np.concatenate(distances)
-
-
-def smallest(table:np.ndarray, top_k:int) -> tuple[np.ndarray, np.ndarray]:
-    "Find the columns of each row's smallest distances, and these, both of shape (rows, top_k); the lower column wins a tie."
-    limits = np.partition(table, top_k - 1, axis=1)[:, top_k - 1]
-    columns = np.empty((len(table), top_k), np.int64)
-    for row, (distances, limit) in enumerate(zip(table, limits)):
-        near = np.flatnonzero(distances <= limit)
-        columns[row] = near[np.argsort(distances[near], kind="stable")][:top_k]
-    return columns, np.take_along_axis(table, columns, axis=1)
 
 
 def hubs(
@@ -280,7 +272,7 @@ def hardest_pairs(
 def near_duplicates(
     embeddings:EmbeddingSet, # Images, with labels if only pairs across identities are wanted
     *,
-    threshold:float=0.1, # Greatest distance; on the unit sphere 0.1 is an angle of about 6 degrees
+    threshold:float=0.4, # Greatest distance; on the unit sphere 0.4 is an angle of about 23 degrees
     across:bool=True, # Only pairs of different identities; False lists all
     most:int=100_000, # Refuse to list more
 ) -> pd.DataFrame: # `path`, `other`, their `distance`, and `label`, `other_label` if known; closest first

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['FAR', 'PRECISION', 'distances_between', 'check_metric', 'squared_lengths', 'upper_limit', 'nearest', 'chunk_size',
            'on_device', 'finite_squares', 'positions_of', 'hide', 'below', 'measure', 'rank_pairs', 'search',
-           'check_query', 'check_device', 'embed_one', 'resize', 'rows_where', 'exact', 'rules', 'left_out',
-           'exclusions', 'tidy', 'Index', 'import_faiss', 'directions', 'build_faiss', 'read_faiss', 'set_digest',
-           'counts', 'plot_closest_imgs', 'frame_of', 'draw_picture', 'rerank', 'mutual_neighbours']
+           'check_query', 'check_device', 'embed_one', 'picture_of', 'rows_where', 'exact', 'rules', 'left_out', 'tidy',
+           'Index', 'import_faiss', 'directions', 'build_faiss', 'read_faiss', 'set_digest', 'counts',
+           'plot_closest_imgs', 'frame_of', 'draw_picture', 'rerank', 'mutual_neighbours']
 
 # %% ../nbs/06_retrieval.ipynb #fe3980c4
+import hashlib
 import json
 import os
 import sys
@@ -25,8 +26,8 @@ from torch import Tensor
 
 from . import __version__
 from .data import read_image
-from .dataset import load_image
-from .embeddings import EmbeddingSet, check_numbers, check_same_network, embed_batch
+from .dataset import resize
+from .embeddings import EmbeddingSet, check_same_network, embed_batch
 from .model import SiameseNet
 from .training import replacing
 
@@ -219,7 +220,6 @@ def check_query(query, gallery:EmbeddingSet, top_k:int, model:SiameseNet|None) -
     if not isinstance(top_k, (int, np.integer)) or top_k < 1: raise ValueError(f"Expected top_k to be a whole number above 0, got {top_k!r}")
     query = query if isinstance(query, EmbeddingSet) else embed_one(query, gallery, model)
     check_same_network(query, gallery)
-    check_numbers(query.vectors, query.manifest)
     return query
 
 
@@ -233,22 +233,21 @@ def check_device(device:str|None):
 def embed_one(image, gallery:EmbeddingSet, model:SiameseNet|None) -> EmbeddingSet:
     "Embed a query that is a file or an array of pixels."
     if model is None: raise ValueError("Expected model= with a query that is an image, got none; call search(image, gallery, model=load_model(folder))")
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3: raise ValueError(f"Expected an image array of type uint8 and shape (H, W, 3), got {image.dtype} {image.shape}")
-        pixels = np.array(image if image.shape[:2] == model.image_size else resize(image, model.image_size))
-        tensor, name = torch.from_numpy(pixels).permute(2, 0, 1), "image"
-    elif isinstance(image, (str, Path)): tensor, name = load_image(image, model.image_size), Path(image).as_posix()
-    else: raise ValueError(f"Expected an EmbeddingSet, an image file or an array as query, got {type(image).__name__}")
+    name = Path(image).as_posix() if isinstance(image, (str, Path)) else "image"
+    tensor = torch.from_numpy(np.array(picture_of(image, model.image_size))).permute(2, 0, 1)
     was_training = model.training
     try: vectors = embed_batch(model.eval(), tensor[None].float() / 255, flip=bool(gallery.meta.get("flip", False)))
     finally: model.train(was_training)
     return EmbeddingSet(vectors.numpy(), pd.DataFrame(dict(path=[name])), dict(model_id=model.model_id()))
 
 
-def resize(image:np.ndarray, image_size:tuple[int, int]) -> np.ndarray:
-    "Resize pixels as `load_image` does."
-    from PIL import Image
-    return np.asarray(Image.fromarray(image).resize(image_size[::-1], Image.Resampling.BILINEAR))
+def picture_of(image, image_size:tuple[int, int]) -> np.ndarray:
+    "Return a file or an array as uint8 pixels of the network's size."
+    if isinstance(image, (str, Path)): image = read_image(image)
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"Expected an EmbeddingSet, an image file or an array of type uint8 and shape (H, W, 3), got {got}")
+    return resize(image, image_size)
 
 
 def rows_where(manifest:pd.DataFrame, where:dict|None) -> np.ndarray|None:
@@ -292,16 +291,6 @@ def left_out(
         pairs.append(mine.merge(gallery[columns].iloc[theirs].assign(row=theirs), on=columns)[["who", "row"]].to_numpy(np.int64))
     who, rows = np.concatenate(pairs).T
     return who, rows
-
-
-def exclusions(query:pd.DataFrame, gallery:pd.DataFrame, exclude_same_camera:bool) -> list:
-    "Return functions of (start, stop) that mark what must not count in that part of the gallery, shape (Q, stop - start)."
-    who, rows = left_out(query, gallery, exclude_same_camera)
-    def marked(start, stop):
-        marks, inside = np.zeros((len(query), stop - start), dtype=bool), (rows >= start) & (rows < stop)
-        marks[who[inside], rows[inside] - start] = True
-        return marks
-    return [marked]
 
 
 def tidy(query:pd.DataFrame, gallery:pd.DataFrame, rows:np.ndarray, distances:np.ndarray) -> pd.DataFrame:
@@ -456,9 +445,10 @@ def read_faiss(file:Path, shape:tuple[int, int]):
 
 
 def set_digest(folder:Path) -> str:
-    "Identify the embedding set in a folder by what it notes about itself."
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    return f"{meta['manifest_sha256']} {meta['shape']} {meta.get('model_id')}"
+    "Identify the embedding set in a folder by its notes and a hundred of its vectors."
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    some = np.ascontiguousarray(vectors[::max(1, len(vectors) // 100)])
+    return hashlib.sha256((folder / "meta.json").read_bytes() + some.tobytes()).hexdigest()
 
 
 def counts(query:pd.DataFrame, gallery:pd.DataFrame, who:np.ndarray, rows:np.ndarray, exclude_same_camera:bool) -> np.ndarray:

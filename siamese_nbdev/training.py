@@ -16,7 +16,6 @@ import json
 import math
 import os
 import random
-import shutil
 import time
 import warnings
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from filelock import FileLock
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -173,8 +173,8 @@ def batch_loss(
     with torch.autocast(device.type, torch.bfloat16, enabled=run.mixed): embeddings, norms, logits = run.trainee(images)
     if is_triplets:
         anchors, positives, negatives = embeddings.chunk(3)
-        loss = run.triplet_loss(anchors, positives, negatives)
-        active = (triplet_margin_loss(*embeddings.detach().chunk(3), margin=run.margin, reduction="none") > 0).float().mean().item()
+        loss = run.loss(anchors, positives, negatives)
+        active = (triplet_margin_loss(*embeddings.detach().chunk(3), margin=run.options["margin"], reduction="none") > 0).float().mean().item()
     else:
         labels = batch[1].to(device)
         loss = run.loss(*gather(run.accelerator, embeddings, labels)) * run.accelerator.num_processes
@@ -218,7 +218,7 @@ def set_random_state(state:dict):
     random.setstate((version, tuple(internal), gauss_next))
 
 # %% ../nbs/04_training.ipynb #7f53719d
-checkpoint_version = 1
+checkpoint_version = 2
 
 
 def save_checkpoint(run:SimpleNamespace):
@@ -246,6 +246,7 @@ def load_checkpoint(run:SimpleNamespace):
     run.accelerator.unwrap_model(run.trainee).load_state_dict(state["trainee"])
     run.optimizer.load_state_dict(state["optimizer"])
     for name in ("averaged", "epoch", "done", "notes", "seconds", "history", "best", "stale"): setattr(run, name, state[name])
+    if run.averaged: run.averaged = {name: value.to(run.accelerator.device) for name, value in run.averaged.items()}
     set_random_state(state["random"])
 
 # %% ../nbs/04_training.ipynb #f0bcbdfc
@@ -301,9 +302,8 @@ def start_run(
     else: run.dataset = TripletDataset(train, transform=transform, triplets=triplets, **keep)
     run.valid_set = None if valid is None else ImageDataset(valid, image_size=model.image_size, cache=options["cache"])
     run.glance_set = glance(train, model.image_size, options)
-    run.margin = options["margin"]
-    run.loss = loss or TripletLoss(margin=run.margin, mining=options["mining"])
-    run.triplet_loss = loss or partial(triplet_margin_loss, margin=run.margin)
+    own_loss = TripletLoss(margin=options["margin"], mining=options["mining"]) if options["sampling"] == "balanced" else partial(triplet_margin_loss, margin=options["margin"])
+    run.loss = loss or own_loss
     trainee = Trainee(model, train["label"].nunique() if options["identity_weight"] else 0).to(memory_format=torch.channels_last)
     groups = parameter_groups(trainee, options["learning_rate"], options["backbone_rate"], options["weight_decay"])
     run.trainee, run.optimizer = run.accelerator.prepare(trainee, torch.optim.Adam(groups))
@@ -369,7 +369,7 @@ def averaged_weights(run:SimpleNamespace):
 def history_row(run:SimpleNamespace, encoder:SiameseNet) -> dict:
     "Score the network and sum up the epoch's notes in one row."
     notes = pd.DataFrame(run.notes)
-    row = dict(epoch=run.epoch + 1, lr=run.optimizer.param_groups[-1]["lr"], loss=notes["loss"].mean(), uninformed=float(getattr(run.loss, "uninformed", run.margin)))
+    row = dict(epoch=run.epoch + 1, lr=run.optimizer.param_groups[-1]["lr"], loss=notes["loss"].mean(), uninformed=float(getattr(run.loss, "uninformed", run.options["margin"])))
     row |= notes[["active_share", "spread", "norm"]].mean().to_dict()
     glanced = validate(encoder, None if run.glance_set is None else run.glance_set.manifest, dataset=run.glance_set) if run.glance_set else {}
     judged = validate(encoder, run.valid, dataset=run.valid_set) if run.valid_set else {}
@@ -417,6 +417,7 @@ def train_epochs(
     options = run.options
     while run.epoch < options["epochs"] and not (options["patience"] and run.stale >= options["patience"]):
         batches = epoch_batches(run)
+        # A generator of its own: a loader that seeds its workers from the common one would shift the draws of a resumed run.
         loader = DataLoader(run.dataset, batch_sampler=batches, num_workers=options["workers"], pin_memory=run.accelerator.device.type == "cuda", generator=torch.Generator().manual_seed(options["seed"] + run.epoch))
         bar = tqdm(loader, desc=f"epoch {run.epoch + 1}/{options['epochs']}", unit="batch", disable=not (options["progress"] and run.accelerator.is_main_process))
         run.trainee.train()
@@ -463,7 +464,7 @@ def fit(
     train:pd.DataFrame, # Manifest to train on
     valid:pd.DataFrame|None=None, # Manifest of other identities, scored after every epoch
     *,
-    epochs:int=6, # Passes over about `len(train)` images
+    epochs:int=6, # Passes over about `len(train)` images, or triplets
     out:str|Path|None=None, # Folder for checkpoints, history and the best network; None keeps everything in memory
     loss:Callable|None=None, # Any loss of (embeddings, labels), or of (anchors, positives, negatives) with `sampling="triplets"`; None is triplet loss with `mining` and `margin`
     mining:str="semi_hard", # Which triplets of a batch count: "semi_hard", "batch_hard" or "all"
@@ -506,7 +507,7 @@ def check_options(options:dict):
     if options["sampling"] == "triplets": options["identity_weight"] = 0.0  # a triplet batch carries no identities
     for name, low in dict(epochs=1, triplets_per_batch=1, classes_per_batch=2, images_per_class=2).items():
         if not isinstance(options[name], int) or options[name] < low: raise ValueError(f"Expected {name} to be a whole number of at least {low}, got {options[name]!r}")
-    for name in ("learning_rate", "clip_norm"):
+    for name in ("learning_rate", "clip_norm", "margin"):
         if not 0 < options[name] < math.inf: raise ValueError(f"Expected {name} above 0, got {options[name]!r}")
     for name, choices in dict(sampling=("balanced", "triplets"), mining=("semi_hard", "batch_hard", "all")).items():
         if options[name] not in choices: raise ValueError(f"Expected {name} to be one of {', '.join(choices)}, got {options[name]!r}")
@@ -580,6 +581,7 @@ def plot_history(
     for name, label, color in (("valid_rank_1", "Rank-1, unseen identities", "#55A868"), ("valid_map", "mAP, unseen identities", "#4C72B0"), ("train_rank_1", "Rank-1, training identities", "#8C8C8C")):
         if history[name].notna().any(): ax.plot(history["epoch"], 100 * history[name], marker="o", color=color, label=label)
     ax.set(xlabel="epoch", ylabel="per cent", ylim=(0, 101))
+    for axes in ax.figure.axes: axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # there is no epoch 1.5
     if ax.lines: ax.legend()
     return ax
 
@@ -620,20 +622,20 @@ def diagnose(
 def demo_model(
     root:str|Path=".", # Top folder of the project, with `data/` and `runs/`
 ) -> SiameseNet: # A small trained network, in evaluation mode
-    "Load the network that the pages share; train it, for about two minutes, if it is not there yet."
+    "Load the network that the pages share; train it, for a few minutes, if it is not there yet."
     out = Path(root) / "runs" / "demo_model"
     people = make_pedestrians(Path(root) / "data")
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_suffix(".lock")):
         if not (out / "finished.json").exists():
-            print(f"No trained network in {out}: training one on the embedded pedestrians, about two minutes on 2 cores")
+            print(f"No trained network in {out}: training one on the embedded pedestrians, a few minutes on 2 cores")
             torch.manual_seed(42)
             model = SiameseNet(pretrained=True)
             started = time.perf_counter()
             fit(model, people[people["split"] == "train"], people[people["split"] == "valid"], epochs=demo_epochs, out=out)
             with replacing(out / "finished.json") as file: file.write_text(json.dumps(dict(seconds=time.perf_counter() - started)))
     history = pd.read_csv(out / "history.csv")
-    print(f"Network of {out}: trained by fit on {(people['split'] == 'train').sum():,} pedestrians for {len(history)} epochs, valid Rank-1 {history['valid_rank_1'].iloc[-1]:.0%}")
+    print(f"Network of {out}: trained by fit on {(people['split'] == 'train').sum():,} pedestrians for {len(history)} epochs, valid Rank-1 {history.loc[history['valid_map'].idxmax(), 'valid_rank_1']:.0%}")
     return load_model(out / "model").eval()
 
 

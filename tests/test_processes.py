@@ -73,12 +73,15 @@ def launch(code, processes, *arguments):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     alone = dict(os.environ, ACCELERATE_USE_CPU="true", OMP_NUM_THREADS="1")
-    shared = alone | dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(processes), LOCAL_WORLD_SIZE=str(processes))
+    shared = alone | dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(processes), LOCAL_WORLD_SIZE=str(processes), USE_LIBUV="0")  # torch on Windows comes without libuv
     started = [subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.PIPE, text=True,
                                 env=alone if processes == 1 else shared | dict(RANK=str(rank), LOCAL_RANK=str(rank))) for rank in range(processes)]
-    for process in started:
-        _, errors = process.communicate(timeout=180)
-        assert process.returncode == 0, errors[-3000:]
+    try:
+        for process in started:
+            _, errors = process.communicate(timeout=180)
+            assert process.returncode == 0, errors[-3000:]
+    finally:
+        for process in started: process.kill()  # nobody waits for a process whose partner has died
 
 
 def largest_gap(first, second): return max((first[name] - second[name]).abs().max().item() for name in first)
