@@ -147,7 +147,7 @@ def read_table(file:str|Path, columns:list[str]) -> pd.DataFrame:
     "Read a CSV as strings and insist on some columns."
     file = Path(file)
     if not file.is_file(): raise FileNotFoundError(f"Expected a CSV file, found none at {file}; check the path, or the folder you are in")
-    try: table = pd.read_csv(file, dtype="str")
+    try: table = pd.read_csv(file, dtype="str", keep_default_na=False, na_values=[""])  # an identity may be called NA
     except (ValueError, UnicodeDecodeError) as error: raise ValueError(f"Expected a CSV file with a line of column names, got {file}: {str(error).strip()}") from error
     missing = [name for name in columns if name not in table.columns]
     if missing: raise ValueError(f"Expected the columns {', '.join(columns)} in {file}, {', '.join(missing)} missing; it has {', '.join(table.columns)}")

@@ -1206,7 +1206,7 @@ def sample_shot(rng, camera, at, heading, pace, phone):
     "Draw one shot about a place; a negative `cut` cuts at the head, a positive one at the feet, in shares of the height."
     x, y = (float(np.clip(q + rng.normal(0, spread), *limits)) for q, spread, limits in zip(at, (.8, 1.2), (camera.place.across, camera.place.depth)))
     cut = float(rng.choice([0, 0, 0, 0, 0, 0, 1]) * rng.uniform(.08, .22) * rng.choice([1, 1, 1, -1]))
-    passer = int(rng.integers(40)) if rng.random() < .16 else -1
+    passer = int(rng.integers(40)) if rng.random() < .18 else -1
     return Shot(x, y, float(heading), float(rng.uniform(0, 2 * np.pi)), pace, float(rng.normal(0, .3)), phone,
                 (float(rng.normal(0, .035)), float(rng.normal(0, .022))), float(rng.uniform(1.03, 1.2)), cut, float(np.exp(rng.normal(0, .12))),
                 int(np.clip(camera.quality + rng.normal(0, 6), 45, 95)), passer, (float(rng.choice([-1, 1]) * rng.uniform(.45, 1.0)), float(rng.uniform(-.3, 1.6))), int(rng.integers(2 ** 31)))
@@ -1406,7 +1406,7 @@ def render(
 
 # %% ../nbs/appendix/pedestrians.ipynb #09585ab1
 VERSION = 4  # of the renderer: raise it when pictures change, so that nobody mixes old and new ones
-FASHIONS, FOLLOWERS = 24, .5  # outfits that are worn by many, and the share of the people who wear one
+FASHIONS, FOLLOWERS = 22, .6  # outfits that are worn by many, and the share of the people who wear one
 
 
 def expect(ok, what, got):

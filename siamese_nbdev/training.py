@@ -99,10 +99,11 @@ def validate(
 
 # %% ../nbs/04_training.ipynb #099d3ee5
 class Trainee(nn.Module):
-    "What the optimiser sees: the encoder and, while it trains, a classifier over the training identities."
-    def __init__(self, encoder:SiameseNet, classes:int=0):
+    "What the optimiser sees: the encoder and, while it trains, a classifier over the training identities and a loss that learns."
+    def __init__(self, encoder:SiameseNet, classes:int=0, loss:Callable|None=None):
         super().__init__()
         self.encoder = encoder
+        self.loss = loss if isinstance(loss, nn.Module) else None  # some losses learn proxies or remember batches
         self.classifier = nn.Linear(encoder.embedding_size, classes, bias=False) if classes else None
         if classes: nn.init.normal_(self.classifier.weight, std=0.001)
 
@@ -300,11 +301,13 @@ def start_run(
         run.dataset = ImageDataset(train, transform=transform, **keep)
         run.sampler = BalancedBatchSampler(train["label"], options["classes_per_batch"], options["images_per_class"], seed=options["seed"])
     else: run.dataset = TripletDataset(train, transform=transform, triplets=triplets, **keep)
+    strangers = set(run.dataset.manifest["path"]) - set(train["path"])
+    if strangers: raise ValueError(f"Expected triplets of the training images, got {len(strangers)} files that are not in train, such as {min(strangers)}; drop their rows, or write paths as train writes them")
     run.valid_set = None if valid is None else ImageDataset(valid, image_size=model.image_size, cache=options["cache"])
     run.glance_set = glance(train, model.image_size, options)
     own_loss = TripletLoss(margin=options["margin"], mining=options["mining"]) if options["sampling"] == "balanced" else partial(triplet_margin_loss, margin=options["margin"])
     run.loss = loss or own_loss
-    trainee = Trainee(model, train["label"].nunique() if options["identity_weight"] else 0).to(memory_format=torch.channels_last)
+    trainee = Trainee(model, train["label"].nunique() if options["identity_weight"] else 0, loss).to(memory_format=torch.channels_last)
     groups = parameter_groups(trainee, options["learning_rate"], options["backbone_rate"], options["weight_decay"])
     run.trainee, run.optimizer = run.accelerator.prepare(trainee, torch.optim.Adam(groups))
     run.mixed = run.accelerator.device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -553,11 +556,12 @@ def resume(
 ) -> tuple[SiameseNet, pd.DataFrame]: # The network and its history
     "Continue a run from its last complete checkpoint, wherever it was killed; on the same machine it ends with the weights an uninterrupted run has."
     out = Path(out)
+    for half_written in out.glob("**/.*.tmp"): half_written.unlink()  # a kill left it behind
     try: notes = json.loads((out / "run.json").read_text())
     except FileNotFoundError as error: raise FileNotFoundError(f"Expected the folder of a run (with run.json), got {out}; start one with fit(model, train, valid, out={str(out)!r})") from error
     if notes["custom_loss"] and loss is None: raise ValueError(f"Expected the loss that this run was started with, got none; call resume({str(out)!r}, loss=...)")
     if notes["transform"] == "custom" and transform is None: raise ValueError(f"Expected the augmentation that this run was started with, got none; call resume({str(out)!r}, transform=...)")
-    frames = {name: pd.read_csv(out / f"{name}.csv", dtype=str) if (out / f"{name}.csv").exists() else None for name in ("train", "valid", "triplets")}
+    frames = {name: pd.read_csv(out / f"{name}.csv", dtype=str, keep_default_na=False, na_values=[""]) if (out / f"{name}.csv").exists() else None for name in ("train", "valid", "triplets")}
     options = notes["options"] | dict(out=str(out), progress=progress)
     model = load_model(out / "start")
     torch.manual_seed(options["seed"])  # as in `fit`, after the network was built
