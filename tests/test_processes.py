@@ -45,30 +45,32 @@ import sys, pandas as pd, torch
 from pathlib import Path
 from accelerate import PartialState
 from siamese_nbdev.model import SiameseNet
-from siamese_nbdev.training import fit
+from siamese_nbdev.training import fit, resume
 torch.set_num_threads(1)
-folder, workers, out = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+folder, workers, out, dies_at = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 people, seen = pd.read_csv(folder / "people.csv", dtype=str), []
 
 
 def note(image, seed):
     "Write down which image this is: its first pixel says so."
     seen.append(int((image[0, 0, 0] * 255).round()))
+    if len(seen) == dies_at: sys.exit("the lights go out")
     return image
 
 
 torch.manual_seed(0)
 model = SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32))
-history = fit(model, people[people.split == "train"], people[people.split == "valid"], out=None if out == "none" else out, epochs=3, averaging=0.9, workers=workers,
-              transform=note, classes_per_batch=4, images_per_class=2, glance=0, progress=False)
+if Path(out, "run.json").exists(): model, history = resume(out, transform=note, progress=False)
+else: history = fit(model, people[people.split == "train"], people[people.split == "valid"], out=None if out == "none" else out, epochs=3, averaging=0.9, workers=workers,
+                    transform=note, classes_per_batch=4, images_per_class=2, glance=0, checkpoint_steps=1, progress=False)
 state = PartialState()
 torch.save(dict(weights=model.state_dict(), seen=seen, scores=history[["loss", "valid_map"]].values.tolist()), folder / f"{state.process_index}.pt")
 if state.num_processes > 1: state.destroy_process_group()
 """
 
 
-def launch(code, processes, *arguments):
-    "Run code in one process, or in several joined by gloo."
+def launch(code, processes, *arguments, expected=0):
+    "Run code in one process, or in several joined by gloo; each has to end with the expected status."
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -79,7 +81,7 @@ def launch(code, processes, *arguments):
     try:
         for process in started:
             _, errors = process.communicate(timeout=180)
-            assert process.returncode == 0, errors[-3000:]
+            assert process.returncode == expected, errors[-3000:]
     finally:
         for process in started: process.kill()  # nobody waits for a process whose partner has died
 
@@ -133,7 +135,7 @@ def planned_batches(people):
 
 @pytest.mark.parametrize("keeps", [False, True])
 def test_two_processes_use_every_batch_once_and_end_equal(people, tmp_path, keeps):
-    launch(fit_code, 2, tmp_path, 0, tmp_path / "run" if keeps else "none")
+    launch(fit_code, 2, tmp_path, 0, tmp_path / "run" if keeps else "none", 0)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     batches = [[tuple(found["seen"][i:i + 8]) for i in range(0, len(found["seen"]), 8)] for found in (first, second)]
     assert len(batches[0]) == len(batches[1]) == 9 and sorted(batches[0] + batches[1]) == sorted(planned_batches(people))
@@ -141,12 +143,24 @@ def test_two_processes_use_every_batch_once_and_end_equal(people, tmp_path, keep
     assert [name for name, value in first["weights"].items() if not torch.equal(value, second["weights"][name])] == []
 
 
+@pytest.mark.slow
+def test_two_processes_that_died_are_resumed(people, tmp_path):
+    launch(fit_code, 2, tmp_path, 0, tmp_path / "whole", 0)
+    whole = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    launch(fit_code, 2, tmp_path, 0, tmp_path / "run", 38, expected=1)  # in the second epoch, between two checkpoints
+    launch(fit_code, 2, tmp_path, 0, tmp_path / "run", 0)
+    for rank in range(2):
+        resumed = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert resumed["scores"] == whole[rank]["scores"]
+        assert [name for name, value in whole[rank]["weights"].items() if not torch.equal(value, resumed["weights"][name])] == []
+
+
 def test_worker_processes_change_nothing(people, tmp_path):
-    launch(fit_code, 1, tmp_path, 0, "none")
+    launch(fit_code, 1, tmp_path, 0, "none", 0)
     alone = torch.load(tmp_path / "0.pt", weights_only=True)
     assert [tuple(alone["seen"][i:i + 8]) for i in range(0, len(alone["seen"]), 8)] == list(planned_batches(people))
     if sys.platform != "linux": return  # elsewhere workers cannot be given code from a string
-    launch(fit_code, 1, tmp_path, 2, "none")
+    launch(fit_code, 1, tmp_path, 2, "none", 0)
     helped = torch.load(tmp_path / "0.pt", weights_only=True)
     assert alone["scores"] == helped["scores"]
     assert all(torch.equal(value, helped["weights"][name]) for name, value in alone["weights"].items())

@@ -78,15 +78,16 @@ def check_outputs():
     report("saved outputs are fit to publish", not found, time.time() - started, "\n".join(found))
 
 
-def check_imports():
-    "Every module imports in a fresh interpreter in which nbdev and fastcore do not exist."
+def modules() -> list[str]:
+    return ["siamese_nbdev" if path.stem == "__init__" else f"siamese_nbdev.{path.stem}" for path in sorted((top / "siamese_nbdev").glob("*.py")) if path.stem != "_modidx"]
+
+
+def check_import(module: str):
+    "A module imports in a fresh interpreter in which nbdev and fastcore do not exist."
     blocked = "import sys; sys.modules['nbdev'] = sys.modules['fastcore'] = sys.modules['IPython'] = None; import importlib; importlib.import_module(sys.argv[1])"
-    for module in sorted((top / "siamese_nbdev").glob("*.py")):
-        if module.stem == "_modidx": continue
-        name = "siamese_nbdev" if module.stem == "__init__" else f"siamese_nbdev.{module.stem}"
-        started = time.time()
-        ok, text = run([sys.executable, "-W", "error::SyntaxWarning", "-c", blocked, name])
-        report(f"import {name} without nbdev", ok, time.time() - started, text)
+    started = time.time()
+    ok, text = run([sys.executable, "-W", "error::SyntaxWarning", "-c", blocked, module])
+    report(f"import {module} without nbdev", ok, time.time() - started, text)
 
 
 def prepare():
@@ -96,11 +97,13 @@ def prepare():
     report("pedestrians rendered, small network trained", done.returncode == 0, time.time() - started)
 
 
+one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}  # two checks run side by side
+
+
 def check_notebook(page: Path):
-    "Run one notebook as nbdev_test does; two run side by side, so each gets one thread."
+    "Run one notebook as nbdev_test does."
     started = time.time()
-    ok, text = run([nbdev("nbdev_test"), "--path", page, "--n_workers", "0"],
-                   env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}, timeout=900)
+    ok, text = run([nbdev("nbdev_test"), "--path", page, "--n_workers", "0"], env=one_thread, timeout=900)
     skipped = re.findall(r"^SKIPPED:.*$", text, re.M)
     report(f"{page.relative_to(top)}{''.join(' [' + s + ']' for s in skipped)}", ok, time.time() - started, text)
 
@@ -108,7 +111,7 @@ def check_notebook(page: Path):
 def check_pytest():
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        ok, text = run([sys.executable, "-m", "pytest", "-q", "-rs", "--junitxml", f"{folder}/junit.xml"])
+        ok, text = run([sys.executable, "-m", "pytest", "-q", "-rs", "--junitxml", f"{folder}/junit.xml"], env=one_thread)
         print(text, flush=True)
         if not Path(folder, "junit.xml").exists(): return report("pytest", False, time.time() - started, text)
         for case in ElementTree.parse(f"{folder}/junit.xml").iter("testcase"):
@@ -124,11 +127,12 @@ def main(wanted: list[str]):
         if run_all or kind in wanted: check_sync(kind)
     if run_all or "readme" in wanted: check_readme()
     if run_all or "outputs" in wanted: check_outputs()
-    if run_all or "imports" in wanted: check_imports()
-    if run_all or "notebooks" in wanted:
-        prepare()
-        with ThreadPoolExecutor(2) as pool: list(pool.map(check_notebook, notebooks()))
-    if run_all or "pytest" in wanted: check_pytest()
+    if run_all or "notebooks" in wanted: prepare()
+    with ThreadPoolExecutor(2) as pool:  # the longest first
+        jobs = [pool.submit(check_pytest)] if run_all or "pytest" in wanted else []
+        if run_all or "notebooks" in wanted: jobs += [pool.submit(check_notebook, page) for page in notebooks()]
+        if run_all or "imports" in wanted: jobs += [pool.submit(check_import, module) for module in modules()]
+        for job in jobs: job.result()
     failed = [name for name, ok in results if not ok]
     print(f"took {(time.time() - started) / 60:.1f} minutes" + "".join(f"\nFAILED {name}" for name in failed))
     print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
