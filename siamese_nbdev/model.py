@@ -71,7 +71,9 @@ def set_last_stride(
     with torch.no_grad(): backbone.eval().forward_features(torch.zeros(1, 3, *image_size))
     for hook in hooks: hook.remove()
     deepest = [m for m in seen if seen[m] == min(seen.values())]
-    for module in deepest: module.stride = 1 if isinstance(module.stride, int) else (1, 1)
+    for module in deepest:
+        module.stride = 1 if isinstance(module.stride, int) else (1, 1)
+        if isinstance(module, nn.AvgPool2d): module.kernel_size, module.padding = 1, 0  # it only averaged what the stride would have skipped
     return len(deepest)
 
 # %% ../nbs/02_model.ipynb #35a1d85a
