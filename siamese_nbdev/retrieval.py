@@ -427,6 +427,7 @@ def build_faiss(vectors:np.ndarray, kind:str, metric:str, part:int=50_000):
     # Many lists make reading one quick; faiss wants 39 vectors or more to find each centre.
     lists = max(1, min(round(4 * count ** 0.5), count // 39))
     built = faiss.index_factory(size, f"IVF{lists},Flat" if kind == "ivf" else "HNSW32,Flat")
+    if kind == "hnsw": built.hnsw.efConstruction = 160  # with faiss's own 40, crowds of near copies become islands that a walk cannot reach
     if kind == "ivf":
         built.cp.min_points_per_centroid = 1  # a gallery of five gets one list, without a warning
         sample = np.sort(np.random.default_rng(0).permutation(count)[:64 * lists])
