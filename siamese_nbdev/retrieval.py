@@ -164,7 +164,7 @@ def below(scores, limit:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def measure(queries:np.ndarray, gallery:np.ndarray, who:np.ndarray, rows:np.ndarray, metric:str) -> np.ndarray:
     "Measure pairs of a query and a gallery row, one by one, in double precision; shape (P,)."
     distances = np.empty(len(who))
-    step = max(1, 2 ** 20 // queries.shape[1])
+    step = max(1, 2 ** 16 // queries.shape[1])  # tables that stay in the cache, and in memory that is at hand
     for start in range(0, len(who), step):
         pair = slice(start, start + step)
         mine, theirs = queries if len(queries) == 1 else queries.take(who[pair], axis=0), gallery.take(rows[pair], axis=0)
