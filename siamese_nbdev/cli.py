@@ -17,7 +17,6 @@ import json
 import math
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -275,7 +274,7 @@ def read_folder(
         else: manifest = images_from_csv(path) if path.suffix.lower() == ".csv" else images_from_folder(path)
     for message in said: warn(str(message.message))
     if not labels: manifest = manifest[["path"]]
-    with warnings.catch_warnings(): problems = check_images(manifest)  # its threads would leave warnings switched off
+    problems = check_images(manifest)
     broken = problems[problems["problem"].isin(unusable)]["path"].unique()
     if len(broken): warn(f"left out {len(broken)} files that cannot be read as images, the first: {broken[0]}")
     manifest = manifest[~manifest["path"].isin(broken)].reset_index(drop=True)
@@ -482,7 +481,7 @@ def self_contained(
         if cell.cell_type == "markdown": cell.source = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", cell.source)  # neighbouring pages are not there
         else: cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     body, _ = HTMLExporter(raw_template=report_cell, exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(notebook)
-    head = f"<meta charset=utf-8><meta http-equiv=Content-Security-Policy content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+    head = "<meta charset=utf-8><meta http-equiv=Content-Security-Policy content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
     return f"<!DOCTYPE html><html lang=en><head>{head}<title>{html.escape(title)}</title><style>{report_style}</style></head><body>{body}</body></html>\n"
 
 # %% ../nbs/11_cli.ipynb #b86f53f3
