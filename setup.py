@@ -1,7 +1,9 @@
 "Installs siamese_nbdev; every fact comes from settings.ini."
+import json
 from configparser import ConfigParser
 from pathlib import Path
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
 parser = ConfigParser(delimiters=["="])
@@ -11,6 +13,18 @@ extras = {key.removesuffix("_requirements"): settings[key].split()
           for key in settings if key.endswith("_requirements")}
 extras["dev"] += [need for name, needs in extras.items() if name != "dev" for need in needs]
 readme = here / "README.md"
+
+
+class WithReport(build_py):
+    "Put the page that `siamese-nbdev run` executes beside the modules, without what an execution left; in a checkout it is read from the book."
+    def run(self):
+        super().run()
+        if self.editable_mode: return
+        page = json.loads((here / "nbs/applications/your_own_images.ipynb").read_text(encoding="utf-8"))
+        for cell in page["cells"]:
+            if cell["cell_type"] == "code": cell.update(execution_count=None, outputs=[])
+        Path(self.build_lib, settings["lib_name"], "report.ipynb").write_text(json.dumps(page, ensure_ascii=False), encoding="utf-8")
+
 
 setup(
     name=settings["dist_name"],
@@ -32,5 +46,6 @@ setup(
         "console_scripts": settings["console_scripts"].split(),
         "nbdev": [f"{settings['lib_name']}={settings['lib_name']}._modidx:d"],
     },
+    cmdclass=dict(build_py=WithReport),
     zip_safe=False,
 )

@@ -7,9 +7,9 @@ __all__ = ['shown_metrics', 'unusable', 'report_style', 'report_cell', 'app', 'O
            'gain_in_words', 'gain_of_training', 'advise', 'choose_image_size', 'choose_epochs', 'predict_training',
            'choose_queries', 'run_pipeline', 'cost', 'set_aside', 'note_threshold', 'warn', 'draw_closest',
            'read_folder', 'manifest_of', 'split_own', 'Plan', 'plan_run', 'Results', 'carry_out', 'build_index',
-           'list_copies', 'without_cells', 'self_contained', 'write_report', 'own_kernel', 'demo', 'run', 'finish_run',
-           'report', 'train', 'resume', 'embed', 'find_set', 'find_model', 'search', 'evaluate', 'verify', 'fetch',
-           'main']
+           'list_copies', 'without_cells', 'self_contained', 'report_page', 'write_report', 'own_kernel', 'demo', 'run',
+           'finish_run', 'report', 'train', 'resume', 'embed', 'find_set', 'find_model', 'search', 'evaluate', 'verify',
+           'fetch', 'main']
 
 # %% ../nbs/11_cli.ipynb #1026c0e7
 import html
@@ -485,6 +485,13 @@ def self_contained(
     return f"<!DOCTYPE html><html lang=en><head>{head}<title>{html.escape(title)}</title><style>{report_style}</style></head><body>{body}</body></html>\n"
 
 # %% ../nbs/11_cli.ipynb #b86f53f3
+def report_page() -> Path:
+    "Return the page that makes a report: it lies beside the modules once the package is installed, and in the book in a checkout."
+    package = Path(__file__).parent
+    installed = package / "report.ipynb"
+    return installed if installed.exists() else package.parent / "nbs" / "applications" / "your_own_images.ipynb"
+
+
 def write_report(
     out:Path, # Folder of a run
 ) -> Path|None: # The report; None where the packages for it are missing, which is said on stderr
@@ -496,7 +503,7 @@ def write_report(
         return None
     plan, notebook, report = Plan.load(out), out / "report.ipynb", out / "report.html"
     for earlier in (notebook, report): earlier.unlink(missing_ok=True)
-    page = without_cells(nbformat.read(Path(__file__).parent / "report.ipynb", as_version=4), {"book"} if plan.is_labelled else {"book", "labels"})
+    page = without_cells(nbformat.read(report_page(), as_version=4), {"book"} if plan.is_labelled else {"book", "labels"})
     typer.echo("Report:")
     try:
         with own_kernel() as kernel, tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,4 @@
 """The report of a run: one HTML file that loads nothing, made by the page that travels in the package, and what happens if it cannot be made."""
-import importlib.util
 import json
 import os
 import shutil
@@ -12,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import siamese_nbdev
-from siamese_nbdev.cli import Plan, carry_out, plan_run, write_report
+from siamese_nbdev.cli import Plan, carry_out, plan_run, report_page, write_report
 
 top = Path(__file__).resolve().parent.parent
-page = Path(siamese_nbdev.__file__).parent / "report.ipynb"
+page = top / "nbs" / "applications" / "your_own_images.ipynb"
 for name in ("papermill", "nbconvert", "ipykernel"): pytest.importorskip(name, reason="a report needs the extra [report]")
 
 
@@ -142,21 +140,22 @@ def test_a_folder_without_labels(tmp_path, monkeypatch):
     assert "No labels, so nothing is trained or measured" in words and "How good is it" not in words and "0-again.png" in words and pictures >= 4
 
 
-def test_the_page_in_the_package_is_the_book_s():
-    spec = importlib.util.spec_from_file_location("copy_report", top / "tools" / "report.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    assert page.read_text(encoding="utf-8") == tool.package_copy()
-    assert not any(cell.get("outputs") for cell in json.loads(page.read_text(encoding="utf-8"))["cells"])
+def test_the_page_travels_in_the_package(tmp_path):
+    pytest.importorskip("setuptools")
+    done = subprocess.run([sys.executable, "setup.py", "-q", "build", "--build-base", str(tmp_path), "--build-lib", str(tmp_path / "lib")], cwd=top, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    inside, book = (json.loads(file.read_text(encoding="utf-8")) for file in (tmp_path / "lib" / "siamese_nbdev" / "report.ipynb", page))
+    assert [cell["source"] for cell in inside["cells"]] == [cell["source"] for cell in book["cells"]]
+    assert not any(cell.get("outputs") for cell in inside["cells"]) and any("parameters" in cell["metadata"].get("tags", []) for cell in inside["cells"])
+    assert report_page() == page, "in a checkout the book's page is used"
 
 
 def test_tags_survive_cleaning(tmp_path):
     pytest.importorskip("nbdev")
     shutil.copy(top / "settings.ini", tmp_path)
-    book = top / "nbs" / "applications" / "your_own_images.ipynb"
     (tmp_path / "nbs").mkdir()
-    shutil.copy(book, tmp_path / "nbs")
+    shutil.copy(page, tmp_path / "nbs")
     done = subprocess.run([Path(sys.executable).parent / "nbdev_clean", "--fname", "nbs/your_own_images.ipynb"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     tags = lambda file: [cell["metadata"].get("tags", []) for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]]
-    assert tags(tmp_path / "nbs" / "your_own_images.ipynb") == tags(book) and sum("parameters" in found for found in tags(book)) == 1
+    assert tags(tmp_path / "nbs" / "your_own_images.ipynb") == tags(page) and sum("parameters" in found for found in tags(page)) == 1

@@ -5,7 +5,6 @@ import nbformat
 from nbclient import NotebookClient
 from nbdev.clean import nbdev_clean
 from PIL import Image
-import report
 
 top = Path(__file__).resolve().parent.parent
 
@@ -49,7 +48,6 @@ def execute(page: Path):
     shrink_figures(notebook)
     nbformat.write(notebook, page)
     nbdev_clean(str(page))
-    if page == report.page: report.target.write_text(report.package_copy(), encoding="utf-8", newline="\n")
     print(f"{page.relative_to(top)}: {time.time() - started:.0f} s", flush=True)
 
 

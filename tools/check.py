@@ -63,13 +63,6 @@ def check_readme():
     report("README follows nbs/index.ipynb", ok, time.time() - started, text)
 
 
-def check_report():
-    "The page that `siamese-nbdev run` executes travels in the package as it stands in the book, its parameters cell tagged."
-    started = time.time()
-    ok, text = run([sys.executable, "tools/report.py", "--check"])
-    report("report page in the package equals the book's", ok, time.time() - started, text)
-
-
 def check_outputs():
     "Saved outputs hold no error, no warning, no progress bar and no path of somebody's machine."
     started, found = time.time(), []
@@ -132,7 +125,6 @@ def main(wanted: list[str]):
     run_all = not wanted
     for kind in ("clean", "export"):
         if run_all or kind in wanted: check_sync(kind)
-    if run_all or "export" in wanted: check_report()
     if run_all or "readme" in wanted: check_readme()
     if run_all or "outputs" in wanted: check_outputs()
     if run_all or "notebooks" in wanted: prepare()
