@@ -79,14 +79,15 @@ def deal_class(
 ) -> tuple[np.ndarray, np.ndarray]|None: # Rows of support and of queries; None if the class has too few
     "Deal whole groups, in random order, to the support until it has enough; the queries come from the others."
     sizes = np.array([len(group) for group in groups])
-    if sizes.sum() < shots + queries: return None
-    for _ in range(10):  # large groups in an unlucky order may leave too little; another order may not
+    sums = {0}  # how many rows some choice of groups may hold
+    for size in sizes.tolist(): sums |= {one + size for one in sums}
+    if not any(shots <= one <= sizes.sum() - queries for one in sums): return None
+    while True:  # large groups in an unlucky order may leave too little; another order does not
         order = rng.permutation(len(groups))
         first = int(np.searchsorted(sizes[order].cumsum(), shots)) + 1
         if sizes[order[first:]].sum() < queries: continue
         support, rest = (np.concatenate([groups[i] for i in part]) for part in (order[:first], order[first:]))
         return rng.permutation(support)[:shots], rng.permutation(rest)[:queries]
-    return None
 
 
 def draw_episode(

@@ -556,7 +556,7 @@ def resume(
 ) -> tuple[SiameseNet, pd.DataFrame]: # The network and its history
     "Continue a run from its last complete checkpoint, wherever it was killed; on the same machine it ends with the weights an uninterrupted run has."
     out = Path(out)
-    for half_written in out.glob("**/.*.tmp"): half_written.unlink()  # a kill left it behind
+    for half_written in out.glob("**/.*.tmp"): half_written.unlink(missing_ok=True)  # a kill left it behind
     try: notes = json.loads((out / "run.json").read_text())
     except FileNotFoundError as error: raise FileNotFoundError(f"Expected the folder of a run (with run.json), got {out}; start one with fit(model, train, valid, out={str(out)!r})") from error
     if notes["custom_loss"] and loss is None: raise ValueError(f"Expected the loss that this run was started with, got none; call resume({str(out)!r}, loss=...)")
