@@ -179,26 +179,29 @@ def run_pipeline(
     say = lambda text: typer.echo(text)
     say(f"{len(train):,} images of {train['label'].nunique()} identities to train on, {len(valid):,} of {valid['label'].nunique()} to choose by, {len(test):,} of {test['label'].nunique()} to test on; no identity in two of them")
     say("1/4  frozen ImageNet backbone on the test identities")
-    backbone = SiameseNet(pretrained=True, head=None, image_size=image_size)
+    backbone = SiameseNet(pretrained=True, head=None, image_size=image_size).to(Accelerator().device)
     frozen = embed_images(backbone, test)
+    scores = dict(frozen=evaluate_retrieval(frozen))
     torch.manual_seed(42)  # the head starts from random numbers: the same ones every time
     model = SiameseNet(pretrained=True, image_size=image_size)
     say(f"2/4  training, {epochs} epochs at {image_size[0]} x {image_size[1]}: {cost(*(predicted or predict_training(model, train, valid, epochs)))}")
-    started = time.perf_counter()
     if (out / "run.json").exists(): model, _ = resume_run(out)
     else: fit(model, train, valid if len(valid) else None, epochs=epochs, out=out)
-    (out / "seconds.json").write_text(json.dumps(dict(training=time.perf_counter() - started)))
-    if len(valid): note_threshold(model, valid, out / "model")
-    choice = advise(gain_of_training(*(embed_images(network, valid, progress=False) for network in (backbone, model)))) if len(valid) else None
+    choice = None
+    if len(valid):
+        before, after = (embed_images(network, valid, progress=False) for network in (backbone, model))
+        choice = advise(gain_of_training(before, after))
+        note_threshold(after, out / "model")
     say("3/4  trained network on the test identities")
     embeddings = embed_images(model, test)
     frozen.save(out / "frozen"), embeddings.save(out / "embeddings")
-    scores = dict(frozen=evaluate_retrieval(frozen), trained=evaluate_retrieval(embeddings))
-    say("4/4  closest images")
-    hits = search_gallery(embeddings, embeddings, top_k=8)
-    draw_closest(hits, out / "closest.png", choose_queries(hits))
+    scores["trained"] = evaluate_retrieval(embeddings)
     gain = gain_of_training(frozen, embeddings)
     use_trained, advice = choice or advise(gain, "test")
+    say("4/4  closest images")
+    best = embeddings if use_trained else frozen
+    hits = search_gallery(best, best, top_k=8)
+    draw_closest(hits, out / "closest.png", choose_queries(hits))
     (out / "choice.json").write_text(json.dumps(dict(use_trained=use_trained, advice=advice)))
     with replacing(out / "metrics.json") as file: file.write_text(json.dumps({name: table.to_dict("index") for name, table in scores.items()}, indent=1))
     say("")
@@ -227,12 +230,11 @@ def set_aside(
 
 
 def note_threshold(
-    model:SiameseNet, # Network
-    valid:pd.DataFrame, # Images of people it was not trained on
-    folder:Path, # Its folder
+    valid:EmbeddingSet, # Images of people whom the network was not trained on
+    folder:Path, # The network's folder
 ):
     "Save beside a network the distance that lets in 1 % of the strangers, for `verify`; with too few pairs say so and save none."
-    try: save_threshold(folder, fit_threshold(verification_pairs(embed_images(model, valid, progress=False), count=500_000), bootstrap=200))
+    try: save_threshold(folder, fit_threshold(verification_pairs(valid, count=500_000), bootstrap=200))
     except ValueError as error: warn(f"no threshold for verify was saved: {error}")
 
 
@@ -366,7 +368,8 @@ def plan_run(
     path, out = Path(path), Path(out)
     if (out / "plan.json").exists():
         plan = Plan.load(out)
-        changed = [name for name, asked, known in (("folder", path.resolve(), Path(plan.folder).resolve()), ("epochs", epochs, plan.epochs), ("image_size", image_size and tuple(image_size), plan.image_size)) if asked not in (None, known)]
+        changed = [name for name, asked, known in (("folder", path.resolve(), Path(plan.folder).resolve()), ("epochs", epochs if plan.is_labelled else None, plan.epochs), ("image_size", image_size and tuple(image_size), plan.image_size)) if asked not in (None, known)]
+        if not labels and plan.is_labelled: changed.append("labels")
         if changed: raise ValueError(f"Expected the plan of this run in {out}, got one with another {' and '.join(changed)}; choose another folder for the results, or leave these options out")
         return plan
     notes = []
@@ -393,7 +396,6 @@ class Results:
     duplicates:pd.DataFrame # Pairs of images that are nearly the same to that network; with labels, of different identities
     threshold:Threshold|None=None # Distance up to which two images count as the same; None where people were too few, or have no names
     history:pd.DataFrame|None=None # From here on only with labels: one row an epoch of training
-    seconds:float|None=None # What training took
     frozen:EmbeddingSet|None=None # Test images, embedded by the frozen backbone
     trained:EmbeddingSet|None=None # The same, embedded by the trained network
     scores:dict|None=None # Network -> its scores, as `evaluate_retrieval` returns them
@@ -417,8 +419,7 @@ def carry_out(
         frozen, trained = (EmbeddingSet.load(out / name) for name in ("frozen", "embeddings"))
         choice = json.loads((out / "choice.json").read_text())
         scores = {name: pd.DataFrame.from_dict(table, orient="index") for name, table in json.loads((out / "metrics.json").read_text()).items()}
-        seconds = json.loads((out / "seconds.json").read_text())["training"]
-        results = dict(frozen=frozen, trained=trained, scores=scores, seconds=seconds, **choice, history=pd.read_csv(out / "history.csv"))
+        results = dict(frozen=frozen, trained=trained, scores=scores, **choice, history=pd.read_csv(out / "history.csv"))
     if not (index / "index.json").exists(): build_index(plan, results.get("use_trained", False))
     try: results["threshold"] = load_threshold(index / "model")
     except ValueError: pass  # too few people, which was said when it was tried
@@ -432,11 +433,11 @@ def build_index(
     "Embed all images with the network to use, save them as an index with the network beside it, and list near-duplicates."
     out, index = plan.out, plan.out / "index"
     typer.echo(f"Index of all {len(plan.images):,} images, made by the {'trained network' if use_trained else 'frozen backbone'}")
-    model = load_model(out / "model") if use_trained else SiameseNet(pretrained=True, head=None, image_size=plan.image_size)
+    model = (load_model(out / "model") if use_trained else SiameseNet(pretrained=True, head=None, image_size=plan.image_size)).to(Accelerator().device)
     embeddings = embed_images(model, plan.images, out=index)
     save_model(model, index / "model")
-    valid = plan.images[plan.images["split"] == "valid"]
-    if len(valid): note_threshold(model, valid, index / "model")
+    is_valid = (embeddings.manifest["split"] == "valid").to_numpy()
+    if is_valid.any(): note_threshold(embeddings.select(is_valid), index / "model")
     list_copies(embeddings, is_labelled=plan.is_labelled).to_csv(out / "duplicates.csv", index=False)
     if not plan.is_labelled:
         queries = embeddings.select(np.unique(np.linspace(0, len(embeddings) - 1, 6).astype(int)))
@@ -449,11 +450,12 @@ def list_copies(
     *,
     is_labelled:bool, # Only pairs of different identities
 ) -> pd.DataFrame: # As `near_duplicates` returns it; distances up to 0.5
-    "List near-duplicates, fewer where there are too many."
+    "List near-duplicates, only closer ones where there are too many, and none, with a warning, where even these are."
     for threshold in (0.5, 0.4, 0.3, 0.2, 0.1, 0.05):
         try: return near_duplicates(embeddings, threshold=threshold, across=is_labelled)
         except ValueError as error: failed = error
-    raise failed
+    warn(f"no near-duplicates were listed: {failed}")
+    return pd.DataFrame(columns=["path", "other", "distance", *(["label", "other_label"] if is_labelled else [])])
 
 # %% ../nbs/11_cli.ipynb #c72e1411
 report_style = """body{max-width:60rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#222}
