@@ -62,19 +62,19 @@ PRECISION = float(np.finfo(np.float32).eps)  # relative, of one number
 
 
 def upper_limit(
-    scores, # One chunk, shape (N, Q), smaller is closer; array or tensor
+    scores, # One chunk, shape (N, Q), or (N,) for one query; smaller is closer; array or tensor
     top_k:int, # How many are wanted
-): # Shape (Q,), or FAR where the chunk is too small to tell
+): # Shape (Q,), or one number for one query; FAR where the chunk is too small to tell
     "Find a value that at least `top_k` scores of each query do not exceed, without sorting them."
     groups = max(1, min(32, len(scores) // (2 * top_k)))
     size = len(scores) // groups
     if size < top_k: return FAR
     # Group j holds the rows j, j + size, j + 2 size, ...: whole blocks of the table are compared at once.
-    blocks = scores[:groups * size].reshape(groups, size, -1)
-    if isinstance(scores, Tensor): return blocks.amin(0).topk(top_k, dim=0, largest=False).values.amax(0).clamp(max=FAR.item()).cpu().numpy()
-    smallest = blocks.min(axis=0)
+    blocks = scores[:groups * size].reshape((groups, size) + scores.shape[1:])
+    if not isinstance(scores, np.ndarray): return blocks.amin(0).topk(top_k, dim=0, largest=False).values.amax(0).clamp(max=FAR.item()).cpu().numpy()
+    smallest = blocks.min(axis=0, initial=FAR)
     smallest.partition(top_k - 1, axis=0)
-    return np.minimum(smallest[top_k - 1], FAR)
+    return smallest[top_k - 1]
 
 # %% ../nbs/06_retrieval.ipynb #382db995
 def nearest(
@@ -96,6 +96,7 @@ def nearest(
     own = squared_lengths(queries)
     asked = -2 * queries.T if metric == "euclidean" else -(queries / np.sqrt(own.clip(1e-24))[:, None]).T
     if metric == "cosine": own = np.ones_like(own)
+    if count == 1: own, asked = own[0], asked[:, 0]  # one query needs a column of scores, not a table, and numpy is sooner done with it
     rounding, hidden = np.float32(size * PRECISION), positions_of(left_out, rows)
     if device is not None: asked = on_device(asked, device)
     for start in range(0, total, chunk):
@@ -103,9 +104,10 @@ def nearest(
         vectors = gallery[part]
         lengths = finite_squares(vectors, start) if squares is None else squares[part]
         if device is not None: vectors, lengths = on_device(vectors, device) if resident is None else resident[part], on_device(lengths, device)
-        scores = vectors @ asked if count > 1 else (vectors @ asked[:, 0])[:, None]  # the same, a little sooner
-        if metric == "euclidean": scores += lengths[:, None]  # squared distance - own
-        else: scores /= lengths[:, None].clip(1e-24) ** 0.5   # distance - own, where own is 1
+        if count > 1: lengths = lengths[:, None]
+        scores = vectors @ asked
+        if metric == "euclidean": scores += lengths  # squared distance - own
+        else: scores /= lengths.clip(1e-24) ** 0.5   # distance - own, where own is 1
         if hidden is not None: hide(scores, hidden, start)
         limit = upper_limit(scores, top_k)
         if start: limit = np.minimum(limit, (best[1][:, -1] ** (2 if metric == "euclidean" else 1) - own).astype(np.float32))
@@ -118,7 +120,7 @@ def nearest(
 # %% ../nbs/06_retrieval.ipynb #4dd8299f
 def chunk_size(count:int, size:int, copied:bool) -> int:
     "Choose how many rows make a table of 4 MB, and 64 MB of vectors where these must be copied."
-    return max(1024, min(2 ** 20 // count, 2 ** 24 // size if copied else 2 ** 20))
+    return max(1024, min(2 ** 20 // count, 2 ** 24 // size) if copied else 2 ** 20 // count)
 
 
 def on_device(array:np.ndarray, device:str) -> Tensor:
@@ -150,14 +152,15 @@ def hide(scores, hidden:tuple, start:int):
     "Put what does not count infinitely far away, in one chunk."
     who, places = hidden
     first, last = places.searchsorted([start, start + len(scores)])
-    scores[places[first:last] - start, who[first:last]] = np.inf
+    here = places[first:last] - start
+    scores[here if scores.ndim == 1 else (here, who[first:last])] = np.inf
 
 
 def below(scores, limit:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "List the queries and rows of the scores that do not exceed their query's limit, ascending by row."
-    count = scores.shape[1]
-    if isinstance(scores, Tensor): places = (scores <= on_device(np.broadcast_to(limit, (count,)), scores.device)).reshape(-1).nonzero().squeeze(1).cpu().numpy()
-    else: places = (scores <= limit).reshape(-1).nonzero()[0]
+    count = 1 if scores.ndim == 1 else scores.shape[1]
+    if isinstance(scores, np.ndarray): places = (scores <= limit).reshape(-1).nonzero()[0]
+    else: places = (scores <= on_device(np.broadcast_to(limit, (count,)), scores.device)).reshape(-1).nonzero().squeeze(1).cpu().numpy()
     return (np.zeros(len(places), np.int64), places) if count == 1 else (places % count, places // count)
 
 
@@ -166,7 +169,9 @@ def measure(queries:np.ndarray, gallery:np.ndarray, who:np.ndarray, rows:np.ndar
     step = max(1, 2 ** 16 // queries.shape[1])  # tables that stay in the cache, and in memory that is at hand
     if len(who) > step: return np.concatenate([measure(queries, gallery, who[start:start + step], rows[start:start + step], metric) for start in range(0, len(who), step)])
     mine, theirs = queries if len(queries) == 1 else queries.take(who, axis=0), gallery.take(rows, axis=0)
-    if metric == "euclidean": return np.sqrt(squared_lengths((theirs - mine).astype(np.float64)))
+    if metric == "euclidean":
+        theirs -= mine  # in place: `take` made a copy
+        return np.sqrt(squared_lengths(theirs.astype(np.float64)))
     mine, theirs = mine.astype(np.float64), theirs.astype(np.float64)
     lengths = np.sqrt((mine * mine).sum(axis=1)) * np.sqrt((theirs * theirs).sum(axis=1))
     return 1 - (mine * theirs).sum(axis=1) / lengths.clip(1e-24)
