@@ -166,11 +166,16 @@ class SiameseNet(nn.Module):
         if stage is not None: cut_backbone(self.backbone, stage)
         if last_stride == 1: set_last_stride(self.backbone, image_size)
         self.image_size, self.normalize, self.frozen, self.pool = image_size, normalize, (), pools[pool]()
-        with torch.no_grad(): places = self.backbone.eval().forward_features(torch.zeros(1, 3, *image_size))
-        self.head, self.embedding_size = build_head(head, self.pool(as_map(places, self.backbone, image_size)).shape[1], embedding_size)
+        pooled = self.backbone.num_features * (self.count_places() if pool == "grid" else 1)
+        self.head, self.embedding_size = build_head(head, pooled, embedding_size)
         for name in ("mean", "std"): self.register_buffer(name, torch.tensor(self.backbone.pretrained_cfg[name]).reshape(1, 3, 1, 1), persistent=False)
         self.config = dict(backbone=backbone, embedding_size=self.embedding_size, head=head, pool=pool, image_size=list(image_size), last_stride=last_stride, normalize=normalize) | ({} if stage is None else dict(stage=stage))
         self.train()
+
+    def count_places(self) -> int:
+        "Return how many places the backbone's last feature map has."
+        with torch.no_grad(): features = self.backbone.eval().forward_features(torch.zeros(1, 3, *self.image_size))
+        return as_map(features, self.backbone, self.image_size).shape[2:].numel()
 
     def feature_map(self, images:Tensor) -> Tensor:
         "Return the backbone's last feature map (B, C, h, w) for images (B, 3, H, W) in [0, 1]."
