@@ -13,7 +13,7 @@ from PIL import Image
 from siamese_nbdev.dataset import BalancedBatchSampler
 
 gradients_code = """
-import sys, torch
+import os, sys, torch
 from types import SimpleNamespace
 from accelerate import Accelerator
 from siamese_nbdev.loss import TripletLoss
@@ -22,8 +22,9 @@ from siamese_nbdev.training import Trainee, batch_loss
 torch.set_num_threads(1)
 accelerator = Accelerator(cpu=True)
 torch.manual_seed(0)
-images, labels = torch.rand(16, 3, 64, 32), torch.arange(4).repeat(4)
-trainee = accelerator.prepare(Trainee(SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32), embedding_size=8, head="linear"), classes=4))
+# The encoder in double precision: untrained, it puts all embeddings close together, where the rounding of a processor's convolutions shows in the gradients.
+images, labels = torch.rand(16, 3, 64, 32).double(), torch.arange(4).repeat(4)
+trainee = accelerator.prepare(Trainee(SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32), embedding_size=8, head="linear").double(), classes=4))
 trainee.eval()  # running statistics: local batch statistics would remain a difference between one process and two
 mine = slice(accelerator.process_index * 16 // accelerator.num_processes, (accelerator.process_index + 1) * 16 // accelerator.num_processes)
 found = {}
@@ -37,11 +38,13 @@ for mining in ("semi_hard", "batch_hard", "all"):
             accelerator.backward(loss)
             found[mining, identity_weight, gathers] = {name: weight.grad.clone() for name, weight in accelerator.unwrap_model(trainee).named_parameters()}
 if accelerator.is_main_process: torch.save(found, sys.argv[1])
+accelerator.wait_for_everyone()
 accelerator.end_training()
+os._exit(0)  # gloo's threads may outlive their group, and an ordinary exit then aborts now and then (pytorch issue 190489)
 """
 
 fit_code = """
-import sys, pandas as pd, torch
+import os, sys, pandas as pd, torch
 from pathlib import Path
 from accelerate import PartialState
 from siamese_nbdev.model import SiameseNet
@@ -65,7 +68,10 @@ else: history = fit(model, people[people.split == "train"], people[people.split 
                     transform=note, classes_per_batch=4, images_per_class=2, glance=0, checkpoint_steps=1, progress=False)
 state = PartialState()
 torch.save(dict(weights=model.state_dict(), seen=seen, scores=history[["loss", "valid_map"]].values.tolist()), folder / f"{state.process_index}.pt")
-if state.num_processes > 1: state.destroy_process_group()
+if state.num_processes > 1:
+    state.wait_for_everyone()
+    state.destroy_process_group()
+    os._exit(0)  # as above
 """
 
 
