@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['file_format', 'packaged_weights', 'pretrained_backbone', 'size_argument', 'set_last_stride', 'cut_backbone',
-           'GeMPool', 'AveragePool', 'GridPool', 'build_head', 'orthogonal', 'SiameseNet', 'check_image_size',
-           'check_batch', 'as_map', 'save_model', 'settle', 'load_model', 'read_weights', 'read_notes']
+           'GeMPool', 'AveragePool', 'BandPool', 'GridPool', 'build_head', 'orthogonal', 'SiameseNet',
+           'check_image_size', 'check_batch', 'as_map', 'save_model', 'settle', 'load_model', 'read_weights',
+           'read_notes']
 
 # %% ../nbs/02_model.ipynb #c9df89b9
 import hashlib
@@ -109,6 +110,22 @@ class AveragePool(nn.Module):
         return feature_map.mean(dim=(2, 3))
 
 
+class BandPool(nn.Module):
+    "Pool a feature map by mean and standard deviation over horizontal bands, after Fu et al. 2019 (arXiv:1804.05275), who take mean and maximum."
+    def __init__(self, bands:tuple[int, ...]=(3, 4)):
+        super().__init__()
+        self.bands, self.numbers = bands, 2 * sum(bands)  # of each channel
+
+    def forward(self, feature_map:Tensor) -> Tensor:
+        "Pool (B, C, h, w) into (B, C * 14): for each number of bands all means, channel by channel and from top to bottom, then all deviations; variances below 1e-6 count as 1e-6."
+        precise = feature_map.to(torch.promote_types(feature_map.dtype, torch.float32))
+        parts = []
+        for bands in self.bands:
+            mean, square = (F.adaptive_avg_pool2d(values, (bands, 1)) for values in (precise, precise ** 2))
+            parts += [mean, (square - mean ** 2).clamp(min=1e-6).sqrt()]
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
 class GridPool(nn.Module):
     "Keep every place of a feature map."
     def forward(self, feature_map:Tensor) -> Tensor:
@@ -148,7 +165,7 @@ class SiameseNet(nn.Module):
         *,
         head:str|None="batchnorm", # "batchnorm", "linear", "batchnorm_linear", "two_layer" or None
         embedding_size:int=512, # D where the head has a matrix; "batchnorm" and None keep what the pooling returns (1,280)
-        pool:str="average", # "average", "gem" or "grid" (keep every place)
+        pool:str="average", # "average", "gem", "bands" (horizontal ones) or "grid" (keep every place)
         image_size:tuple[int, int]=(128, 64), # Height and width of the images
         last_stride:int|None=1, # 1 doubles the final grid of a convolutional backbone; None leaves it as it was trained
         stage:int|None=None, # The last stage of the backbone to keep, counted from 0; None keeps all
@@ -158,15 +175,15 @@ class SiameseNet(nn.Module):
         super().__init__()
         image_size = check_image_size(image_size)
         if last_stride not in (1, None): raise ValueError(f"Expected last_stride to be 1 or None, got {last_stride!r}")
-        pools = dict(average=AveragePool, gem=GeMPool, grid=GridPool)
-        if pool not in pools: raise ValueError(f"Expected pool to be 'average', 'gem' or 'grid', got {pool!r}")
+        pools = dict(average=AveragePool, gem=GeMPool, bands=BandPool, grid=GridPool)
+        if pool not in pools: raise ValueError(f"Expected pool to be 'average', 'gem', 'bands' or 'grid', got {pool!r}")
         size = size_argument(backbone, image_size)
         self.backbone = pretrained_backbone(backbone, image_size=image_size) if pretrained else timm.create_model(backbone, **size)
         self.backbone.reset_classifier(0)
         if stage is not None: cut_backbone(self.backbone, stage)
         if last_stride == 1: set_last_stride(self.backbone, image_size)
         self.image_size, self.normalize, self.frozen, self.pool = image_size, normalize, (), pools[pool]()
-        pooled = self.backbone.num_features * (self.count_places() if pool == "grid" else 1)
+        pooled = self.backbone.num_features * (self.count_places() if pool == "grid" else getattr(self.pool, "numbers", 1))
         self.head, self.embedding_size = build_head(head, pooled, embedding_size)
         for name in ("mean", "std"): self.register_buffer(name, torch.tensor(self.backbone.pretrained_cfg[name]).reshape(1, 3, 1, 1), persistent=False)
         self.config = dict(backbone=backbone, embedding_size=self.embedding_size, head=head, pool=pool, image_size=list(image_size), last_stride=last_stride, normalize=normalize) | ({} if stage is None else dict(stage=stage))
