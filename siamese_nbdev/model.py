@@ -114,10 +114,10 @@ class BandPool(nn.Module):
     "Pool a feature map by mean and standard deviation over horizontal bands, after Fu et al. 2019 (arXiv:1804.05275), who take mean and maximum."
     def __init__(self, bands:tuple[int, ...]=(3, 4)):
         super().__init__()
-        self.bands, self.numbers = bands, 2 * sum(bands)  # of each channel
+        self.bands = bands
 
     def forward(self, feature_map:Tensor) -> Tensor:
-        "Pool (B, C, h, w) into (B, C * 14): for each number of bands all means, channel by channel and from top to bottom, then all deviations; variances below 1e-6 count as 1e-6."
+        "Pool (B, C, h, w) into (B, C * 2 * sum(bands)), with the default 14 numbers a channel: for each number of bands all means, channel by channel and from top to bottom, then all deviations; variances below 1e-6 count as 1e-6. Bands overlap by a row where they do not divide the height."
         precise = feature_map.to(torch.promote_types(feature_map.dtype, torch.float32))
         parts = []
         for bands in self.bands:
@@ -183,16 +183,15 @@ class SiameseNet(nn.Module):
         if stage is not None: cut_backbone(self.backbone, stage)
         if last_stride == 1: set_last_stride(self.backbone, image_size)
         self.image_size, self.normalize, self.frozen, self.pool = image_size, normalize, (), pools[pool]()
-        pooled = self.backbone.num_features * (self.count_places() if pool == "grid" else getattr(self.pool, "numbers", 1))
-        self.head, self.embedding_size = build_head(head, pooled, embedding_size)
+        self.head, self.embedding_size = build_head(head, self.count_pooled(), embedding_size)
         for name in ("mean", "std"): self.register_buffer(name, torch.tensor(self.backbone.pretrained_cfg[name]).reshape(1, 3, 1, 1), persistent=False)
         self.config = dict(backbone=backbone, embedding_size=self.embedding_size, head=head, pool=pool, image_size=list(image_size), last_stride=last_stride, normalize=normalize) | ({} if stage is None else dict(stage=stage))
         self.train()
 
-    def count_places(self) -> int:
-        "Return how many places the backbone's last feature map has."
+    def count_pooled(self) -> int:
+        "Return how many numbers the pooling leaves of one image."
         with torch.no_grad(): features = self.backbone.eval().forward_features(torch.zeros(1, 3, *self.image_size))
-        return as_map(features, self.backbone, self.image_size).shape[2:].numel()
+        return self.pool(as_map(features, self.backbone, self.image_size)).shape[1]
 
     def feature_map(self, images:Tensor) -> Tensor:
         "Return the backbone's last feature map (B, C, h, w) for images (B, 3, H, W) in [0, 1]."
