@@ -1,8 +1,9 @@
 """How fast does `fit` train? Images per second against the bare network, the original tutorial's loop and pytorch-metric-learning's.
 
-Four loops train the same network on the same pedestrians, in turns, so that a busy minute of the machine hits all of them:
+Five loops train the same network on the same pedestrians, in turns, so that a busy minute of the machine hits all of them:
 
 - bare: forward pass, losses, backward pass and optimiser step, over and over on one batch of tensors that lies in memory;
+- returned: the same, without `keeping_memory`: the C library may return freed memory to the system after each step;
 - fit: our training, with everything it does (drawing batches, augmentation, notes), its images cached, validation off;
 - original: the loop of the tutorial that this project grew from: one `skimage.io` read an image, three forward passes a batch;
 - peer: the loop that pytorch-metric-learning documents, with its sampler, miner and loss, fed by our cached data set.
@@ -11,6 +12,7 @@ One clock measures all: it notes the time after each step of an optimiser. Memor
 """
 import json
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import skimage.io
@@ -25,10 +27,10 @@ from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, augment, d
 from siamese_nbdev.loss import TripletLoss
 from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.pedestrians import make_pedestrians
-from siamese_nbdev.training import Trainee, deterministic, fit
+from siamese_nbdev.training import Trainee, deterministic, fit, keeping_memory
 
 batch_size, images_per_class, triplets_per_batch = 64, 4, 32
-names = {"bare": "bare forward and backward pass", "fit": "`fit`", "original": "original tutorial's loop", "peer": "pytorch-metric-learning's loop"}
+names = {"bare": "bare forward and backward pass", "returned": "the same, memory returned", "fit": "`fit`", "original": "original tutorial's loop", "peer": "pytorch-metric-learning's loop"}
 ticks = []  # when each optimiser step ended
 
 
@@ -45,7 +47,7 @@ def pedestrians(images: int):
     return people[people["label"].isin(sizes.index[sizes <= images])]
 
 
-def make_bare(train):
+def make_bare(train, keeping=keeping_memory):
     trainee = Trainee(SiameseNet(), train["label"].nunique()).to(device(), memory_format=torch.channels_last)
     optimizer, triplet_loss = torch.optim.Adam(trainee.parameters(), lr=1e-4), TripletLoss()
     dataset = ImageDataset(train, trainee.encoder.image_size, transform=augment)
@@ -55,7 +57,7 @@ def make_bare(train):
 
     def run(steps: int):
         trainee.train()
-        with deterministic():
+        with deterministic(), keeping():
             for _ in range(steps):
                 with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed): embeddings, _, logits = trainee(images)
                 loss = triplet_loss(embeddings, labels) + F.cross_entropy(logits, labels, label_smoothing=0.1)
@@ -120,7 +122,7 @@ def make_peer(train):
     return run, batch_size
 
 
-ways = {"bare": make_bare, "fit": make_fit, "original": make_original, "peer": make_peer}
+ways = {"bare": make_bare, "returned": lambda train: make_bare(train, nullcontext), "fit": make_fit, "original": make_original, "peer": make_peer}
 
 
 def in_fresh_process(way: str, images: int) -> dict:
@@ -163,7 +165,7 @@ def main():
             if way == "fit": reported.append(history["images_per_second"].iloc[-1])
         print(f"round {number + 1} of {chosen.rounds}: " + ", ".join(f"{way} {rates[way][-1]:.1f}" for way in ways), flush=True)
     share = {way: np.median(np.array(rates["fit"]) / rates[way]) for way in ways}
-    rows = [[names[way], f"{np.median(rates[way]):.1f}", f"{min(rates[way]):.1f} to {max(rates[way]):.1f}", f"{share[way]:.1%}" if way == "bare" else "" if way == "fit" else f"{share[way]:.2f} x",
+    rows = [[names[way], f"{np.median(rates[way]):.1f}", f"{min(rates[way]):.1f} to {max(rates[way]):.1f}", f"{share[way]:.1%}" if way in ("bare", "returned") else "" if way == "fit" else f"{share[way]:.2f} x",
              f"{fresh[way]['bytes'] / 1e6:,.0f}", f"{fresh[way]['seconds']:.1f}"] for way in ways]
     memory = "GPU memory, MB" if torch.cuda.is_available() else "peak memory of the process, MB"
     notes = [f"Medians of {chosen.rounds} rounds in turns, {len(train)} pedestrians of 128 x 64, batches of {batch_size} ({triplets_per_batch} triplets for the original loop, counted as {3 * triplets_per_batch} images), "

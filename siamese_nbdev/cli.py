@@ -25,7 +25,6 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +45,7 @@ from .evaluation import compare_retrieval, evaluate_queries, evaluate_retrieval,
 from .model import SiameseNet, load_model, save_model
 from .pedestrians import make_pedestrians
 from .retrieval import Index, plot_closest_imgs, search as search_gallery
-from .training import choose_transform, fit, replacing, resume as resume_run
+from .training import choose_transform, fit, keeping_memory, move_aside, replacing, resume as resume_run
 from .verification import Threshold, fit_threshold, load_threshold, save_threshold, verification_pairs, verify_pair
 
 # %% ../nbs/11_cli.ipynb #16042f9f
@@ -144,7 +143,8 @@ def predict_training(
     read = lambda: torch.stack([some[row][0] for row in range(len(some))])
     timed("first read", read)
     batch = timed("read", read).to(device, memory_format=torch.channels_last)
-    for _ in range(2): timed("step", step)
+    with keeping_memory():
+        for _ in range(2): timed("step", step)
     with torch.inference_mode(): timed("look", lambda: copy.eval()(batch))
     torch.set_rng_state(state)
     size, weights = sampler.classes_per_batch * sampler.images_per_class, list(copy.parameters())
@@ -223,10 +223,7 @@ def set_aside(
     out:Path, # Folder for results
 ):
     "Move an earlier run aside, so that nothing computed is lost."
-    if not any((out / name).exists() for name in ("run.json", "plan.json")): return
-    aside = next(p for n in count(1) if not (p := out.with_name(f"{out.name}.{n}")).exists())
-    os.replace(out, aside)
-    typer.echo(f"{out} held a run already; it is now {aside}")
+    if any((out / name).exists() for name in ("run.json", "plan.json")): move_aside(out)
 
 
 def note_threshold(
@@ -247,12 +244,11 @@ def draw_closest(
     hits:pd.DataFrame, # Results of `search`
     file:Path, # PNG to write
     queries:list[str]|None=None, # Which queries to draw; None for all
-    image:np.ndarray|None=None, # The query's picture, where it has no file
 ):
     "Draw queries with their closest images into a PNG."
     wanted = hits if queries is None else pd.concat([hits[hits["query"] == q] for q in queries])
     short = {name: wanted[name].str[-9:] for name in ("label", "query_label") if name in wanted}  # names of folders can be long
-    axes = plot_closest_imgs(wanted.assign(**short), image=image)
+    axes = plot_closest_imgs(wanted.assign(**short))
     figure = np.asarray(axes).flat[0].figure
     figure.savefig(file, dpi=150)
     plt.close(figure)
@@ -616,12 +612,12 @@ def resume(out:Annotated[Path, typer.Argument(help="Folder of a run that was int
 @app.command()
 def embed(
     path:Annotated[Path, typer.Argument(help="Folder of images (or a CSV with a column path).")],
-    model:Annotated[Path, typer.Option(help="Folder of a trained network, such as runs/demo/model.")],
+    model:Annotated[Path, typer.Option(help="Folder of a network, or of a run that holds one, such as runs/demo.")],
     out:Annotated[Path, typer.Option(help="Folder for the embedding set.")],
     flip:Annotated[bool, typer.Option(help="Average each image with its mirror image.")]=False,
 ):
     "Embed all images of a folder with a trained network and save them for search and evaluation."
-    embeddings = embed_images(load_model(model), manifest_of(path, needs_labels=False), flip=flip)
+    embeddings = embed_images(load_model(find_model(model)), manifest_of(path, needs_labels=False), flip=flip)
     embeddings.save(out)
     typer.echo(f"{len(embeddings):,} embeddings of {embeddings.vectors.shape[1]} numbers in {out}")
 
@@ -634,8 +630,8 @@ def find_set(folder:Path, names:tuple[str, ...]=("embeddings",)) -> Path:
 
 
 def find_model(folder:Path) -> Path:
-    "Accept a network's folder, a run that holds one, or an embedding set inside such a run."
-    for candidate in (folder, folder / "model", folder.parent / "model"):
+    "Accept a network's folder, a run (of its networks the one that was chosen for use), or an embedding set inside a run."
+    for candidate in (folder, folder / "index" / "model", folder / "model", folder.parent / "model"):
         if (candidate / "model.json").exists(): return candidate
     raise FileNotFoundError(f"Expected a network (with model.json) in or beside {folder}, found none; name it with --model")
 
@@ -672,7 +668,7 @@ def evaluate(
 def verify(
     first:Annotated[Path, typer.Argument(help="A picture.")],
     second:Annotated[Path, typer.Argument(help="Another one.")],
-    model:Annotated[Path, typer.Option(help="Folder of a trained network, such as runs/demo/model.")],
+    model:Annotated[Path, typer.Option(help="Folder of a network, or of a run that holds one, such as runs/demo.")],
     threshold:Annotated[float | None, typer.Option(help="Distance up to which they count as the same. Default: the one saved with the network.")]=None,
 ):
     "Answer whether two pictures show the same identity. Exit status 0: the same; 1: different."

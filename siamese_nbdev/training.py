@@ -7,10 +7,12 @@ __all__ = ['checkpoint_version', 'own_transforms', 'long_run', 'demo_epochs', 'r
            'validate', 'Trainee', 'rate_at', 'parameter_groups', 'spread', 'gather', 'batch_loss', 'replacing',
            'random_state', 'set_random_state', 'save_checkpoint', 'load_checkpoint', 'mirror', 'choose_transform',
            'check_manifests', 'start_run', 'glance', 'epoch_batches', 'set_rates', 'update_average', 'averaged_weights',
-           'history_row', 'write_history', 'agree', 'end_epoch', 'train_epochs', 'finish', 'stop_at_nonsense', 'fit',
-           'check_options', 'deterministic', 'open_folder', 'resume', 'plot_history', 'diagnose', 'demo_model']
+           'history_row', 'write_history', 'agree', 'end_epoch', 'train_epochs', 'finish', 'stop_at_nonsense',
+           'keeping_memory', 'fit', 'check_options', 'deterministic', 'move_aside', 'open_folder', 'resume',
+           'plot_history', 'diagnose', 'demo_model']
 
 # %% ../nbs/04_training.ipynb #a8f434be
+import ctypes
 import io
 import json
 import math
@@ -461,6 +463,22 @@ def stop_at_nonsense(run:SimpleNamespace, note:dict) -> pd.DataFrame:
     warnings.warn(f"The loss became {note['loss']} in epoch {run.epoch + 1}, step {run.done + 1}: training stopped, the last good checkpoint stays. See diagnose(history)", stacklevel=3)
     return finish(run)
 
+# %% ../nbs/04_training.ipynb #6b1d4a02
+@contextmanager
+def keeping_memory():
+    "Keep freed memory in the process for as long as the block lasts; on Linux with the GNU C library, elsewhere nothing happens."
+    trim_threshold, mmap_threshold, megabyte = -1, -3, 2**20  # names and numbers of malloc.h
+    try: library = ctypes.CDLL("libc.so.6")
+    except OSError: library = None
+    if library:
+        library.mallopt(mmap_threshold, 32 * megabyte)  # its ceiling: smaller blocks come from the heap ...
+        library.mallopt(trim_threshold, 2**31 - 1)  # ... whose free end stays
+    try: yield
+    finally:
+        if library:
+            library.mallopt(trim_threshold, 64 * megabyte)  # where the library would have arrived by itself
+            library.malloc_trim(0)
+
 # %% ../nbs/04_training.ipynb #52a07f60
 def fit(
     model:SiameseNet, # Network to train, in place; ends with the weights that were best on `valid`
@@ -502,7 +520,7 @@ def fit(
     torch.manual_seed(seed)
     run = start_run(model, train, valid, loss, options, triplets, choose_transform(transform, epochs))
     open_folder(run, custom_loss=loss is not None)
-    with deterministic(): return train_epochs(run)
+    with deterministic(), keeping_memory(): return train_epochs(run)
 
 
 def check_options(options:dict):
@@ -530,13 +548,17 @@ def deterministic():
         torch.utils.deterministic.fill_uninitialized_memory = fill
 
 # %% ../nbs/04_training.ipynb #63569f2c
+def move_aside(folder:Path):
+    "Rename the folder of an earlier run to the next free name, so that nothing computed is lost."
+    aside = next(p for n in count(1) if not (p := folder.with_name(f"{folder.name}.{n}")).exists())
+    os.replace(folder, aside)
+    print(f"{folder} held a run already; it is now {aside}")
+
+
 def open_folder(run:SimpleNamespace, custom_loss:bool):
     "Move an earlier run aside and write down what this one is."
     if run.out is None or not run.accelerator.is_main_process: return
-    if (run.out / "run.json").exists():
-        aside = next(p for n in count(1) if not (p := run.out.with_name(f"{run.out.name}.{n}")).exists())
-        os.replace(run.out, aside)
-        print(f"{run.out} held a run already; it is now {aside}")
+    if (run.out / "run.json").exists(): move_aside(run.out)
     run.out.mkdir(parents=True, exist_ok=True)
     for name in ("train", "valid", "triplets"):
         frame = getattr(run, name)
@@ -568,7 +590,7 @@ def resume(
     run = start_run(model, frames["train"], frames["valid"], loss, options, frames["triplets"], own_transforms.get(notes["transform"], transform))
     load_checkpoint(run)
     write_history(run)  # cut back to the checkpoint
-    with deterministic(): return model, train_epochs(run)
+    with deterministic(), keeping_memory(): return model, train_epochs(run)
 
 # %% ../nbs/04_training.ipynb #3ebc925d
 def plot_history(
