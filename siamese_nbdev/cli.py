@@ -632,7 +632,7 @@ def find_set(folder:Path, names:tuple[str, ...]=("embeddings",)) -> Path:
 def find_model(folder:Path) -> Path:
     "Accept a network's folder, a run (of its networks the one that was chosen for use), or an embedding set inside a run."
     for candidate in (folder, folder / "index" / "model", folder / "model", folder.parent / "model"):
-        if (candidate / "model.json").exists(): return candidate
+        if folder.is_dir() and (candidate / "model.json").exists(): return candidate
     raise FileNotFoundError(f"Expected a network (with model.json) in or beside {folder}, found none; name it with --model")
 
 
