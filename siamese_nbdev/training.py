@@ -467,16 +467,17 @@ def stop_at_nonsense(run:SimpleNamespace, note:dict) -> pd.DataFrame:
 @contextmanager
 def keeping_memory():
     "Keep freed memory in the process for as long as the block lasts; on Linux with the GNU C library, elsewhere nothing happens."
-    trim_threshold, mmap_threshold, megabyte = -1, -3, 2**20  # names and numbers of malloc.h
+    trim_threshold, mmap_max = -1, -4  # names and numbers of malloc.h
     try: library = ctypes.CDLL("libc.so.6")
     except OSError: library = None
     if library:
-        library.mallopt(mmap_threshold, 32 * megabyte)  # its ceiling: smaller blocks come from the heap ...
+        library.mallopt(mmap_max, 0)  # no block is mapped on its own, however large; all come from the heap ...
         library.mallopt(trim_threshold, 2**31 - 1)  # ... whose free end stays
     try: yield
     finally:
         if library:
-            library.mallopt(trim_threshold, 64 * megabyte)  # where the library would have arrived by itself
+            library.mallopt(mmap_max, 2**16)  # as it was
+            library.mallopt(trim_threshold, 2**26)  # where the library would have arrived by itself
             library.malloc_trim(0)
 
 # %% ../nbs/04_training.ipynb #52a07f60
