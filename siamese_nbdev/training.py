@@ -467,7 +467,7 @@ def stop_at_nonsense(run:SimpleNamespace, note:dict) -> pd.DataFrame:
 @contextmanager
 def keeping_memory():
     "Keep freed memory in the process for as long as the block lasts; on Linux with the GNU C library, elsewhere nothing happens."
-    trim_threshold, mmap_max = -1, -4  # names and numbers of malloc.h
+    trim_threshold, mmap_threshold, mmap_max = -1, -3, -4  # names and numbers of malloc.h
     try: library = ctypes.CDLL("libc.so.6")
     except OSError: library = None
     if library:
@@ -476,8 +476,7 @@ def keeping_memory():
     try: yield
     finally:
         if library:
-            library.mallopt(mmap_max, 2**16)  # as it was
-            library.mallopt(trim_threshold, 2**26)  # where the library would have arrived by itself
+            for name, value in ((mmap_max, 2**16), (mmap_threshold, 2**25), (trim_threshold, 2**26)): library.mallopt(name, value)  # where the library would have arrived by itself
             library.malloc_trim(0)
 
 # %% ../nbs/04_training.ipynb #52a07f60
