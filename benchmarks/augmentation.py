@@ -1,6 +1,6 @@
-"""When does varying the training images pay? `fit` with `mirror` and with all of `augment`, in a short run and in a long one, judged on people not trained on.
+"""When does varying the training images pay? `fit` with `random_flip` and with all of `augment`, in a short run and in a long one, judged on people not trained on.
 
-`fit(transform="auto")` takes `mirror` below `long_run` epochs and `augment` from there on; this script is where that comes from. Everything is trained on the
+`fit(transform="auto")` takes `random_flip` below `long_run` epochs and `augment` from there on; this script is where that comes from. Everything is trained on the
 pedestrians' `train` and judged on `valid`; the difference is paired over queries, with a 95 % interval over people, and each row is one run.
 """
 import numpy as np
@@ -11,7 +11,8 @@ from siamese_nbdev.embeddings import embed_images
 from siamese_nbdev.evaluation import compare_retrieval, evaluate_queries
 from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.pedestrians import make_pedestrians
-from siamese_nbdev.training import augment, fit, long_run, mirror
+from siamese_nbdev.dataset import augment, long_run, random_flip
+from siamese_nbdev.training import fit
 
 
 def scores(train, valid, epochs: int, transform):
@@ -29,13 +30,13 @@ def main():
     if chosen.quick: train = train[train["label"].isin(sorted(train["label"].unique())[:16])]
     rows = []
     for epochs in (1, 2) if chosen.quick else (3, 12):
-        plain, varied = (scores(train, valid, epochs, transform) for transform in (mirror, augment))
+        plain, varied = (scores(train, valid, epochs, transform) for transform in (random_flip, augment))
         gain = 100 * compare_retrieval(plain, varied)
         show = lambda table: " / ".join(f"{100 * np.mean(table[name]):.1f}" for name in ("rank_1", "mean_average_precision"))
         rows.append([epochs, f"{epochs * len(train):,}", show(plain), show(varied)] + [f"{row['difference']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f})" for _, row in gain.loc[["rank_1", "mean_average_precision"]].iterrows()])
         print(rows[-1], flush=True)
     finish("Mirror images, or all of augment", [f"Trained on {train['label'].nunique()} people, judged on {valid['label'].nunique()} others (`valid`); Rank-1 / mAP in per cent. `fit` changes from one to the other at {long_run} epochs.",
-           table(["epochs", "image passes", "mirror", "augment", "gain in Rank-1", "gain in mAP"], rows)], chosen.out)
+           table(["epochs", "image passes", "random_flip", "augment", "gain in Rank-1", "gain in mAP"], rows)], chosen.out)
 
 
 if __name__ == "__main__": main()

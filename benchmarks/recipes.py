@@ -23,12 +23,12 @@ from torch.utils.data import DataLoader
 
 from report import device, finish, options, peer_update, table
 from siamese_nbdev.data import split_query_gallery
-from siamese_nbdev.dataset import ImageDataset, TripletDataset
+from siamese_nbdev.dataset import ImageDataset, TripletDataset, choose_transform
 from siamese_nbdev.embeddings import embed_images
 from siamese_nbdev.evaluation import bootstrap_interval, compare_retrieval, evaluate_queries
 from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.pedestrians import make_pedestrians
-from siamese_nbdev.training import choose_transform, fit, validate
+from siamese_nbdev.training import fit, validate
 
 metrics = {"rank_1": "Rank-1", "mean_average_precision": "mAP"}
 titles = {"frozen": "frozen backbone", "original": "original tutorial", "peer plain": "pytorch-metric-learning, plain network", "peer ours": "pytorch-metric-learning, our network", "ours": "ours (`fit`)"}

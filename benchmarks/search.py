@@ -27,7 +27,8 @@ from sklearn.neighbors import NearestNeighbors
 from report import finish, in_child, in_turn, options, peak_bytes, table
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.pedestrians import make_pedestrians
-from siamese_nbdev.retrieval import Index, measure, nearest, rank_pairs, search, squared_lengths
+from siamese_nbdev.neighbours import nearest, pair_distances, rank_pairs, squared_lengths
+from siamese_nbdev.retrieval import Index, search
 from siamese_nbdev.training import demo_model
 
 top_k, size = 10, 256
@@ -152,7 +153,7 @@ def approximate_rows(images: np.ndarray, counts: list[int], turns: int) -> list:
             built = time.perf_counter() - started
             def ask(some):
                 who, near = index.candidates(some, top_k)
-                return rank_pairs(who, near, measure(some, vectors, who, near, "euclidean"), len(some), top_k)[0]
+                return rank_pairs(who, near, pair_distances(some, vectors, who, near, "euclidean"), len(some), top_k)[0]
             for index.effort in efforts:
                 recall = np.mean([len(set(a) & set(b)) / top_k for a, b in zip(ask(queries), truth)])
                 singles = lambda call, many: [call(queries[row:row + 1]) for row in range(many)]

@@ -27,7 +27,8 @@ from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, augment, d
 from siamese_nbdev.loss import TripletLoss
 from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.pedestrians import make_pedestrians
-from siamese_nbdev.training import Trainee, deterministic, fit, keeping_memory
+from siamese_nbdev.runtime import deterministic, keeping_memory
+from siamese_nbdev.training import Trainee, fit
 
 batch_size, images_per_class, triplets_per_batch = 64, 4, 32
 names = {"bare": "bare forward and backward pass", "returned": "the same, memory returned", "fit": "`fit`", "original": "original tutorial's loop", "peer": "pytorch-metric-learning's loop"}

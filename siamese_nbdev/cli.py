@@ -6,10 +6,10 @@
 __all__ = ['shown_metrics', 'unusable', 'report_style', 'report_cell', 'app', 'OutFolder', 'Epochs', 'Size', 'metrics_table',
            'gain_in_words', 'gain_of_training', 'advise', 'choose_image_size', 'choose_epochs', 'predict_training',
            'choose_queries', 'run_pipeline', 'cost', 'set_aside', 'note_threshold', 'warn', 'draw_closest',
-           'read_folder', 'manifest_of', 'split_own', 'Plan', 'plan_run', 'Results', 'carry_out', 'build_index',
-           'list_copies', 'without_cells', 'self_contained', 'report_page', 'write_report', 'own_kernel', 'demo', 'run',
-           'finish_run', 'report', 'train', 'resume', 'embed', 'find_set', 'find_model', 'search', 'evaluate', 'verify',
-           'fetch', 'main']
+           'read_folder', 'manifest_of', 'split_own', 'Plan', 'plan_run', 'Results', 'execute_plan', 'build_index',
+           'list_near_duplicates', 'without_cells', 'self_contained', 'report_page', 'write_report', 'own_kernel',
+           'demo', 'run', 'finish_run', 'report', 'train', 'resume', 'embed', 'find_set', 'find_model', 'search',
+           'evaluate', 'verify', 'fetch', 'main']
 
 # %% ../nbs/11_cli.ipynb #1026c0e7
 import html
@@ -38,14 +38,17 @@ from accelerate import Accelerator
 
 from . import __version__
 from .data import audit_split, check_images, images_from_csv, images_from_folder, list_images, read_image, split_by_label
-from .dataset import BalancedBatchSampler, ImageDataset
+from .dataset import BalancedBatchSampler, ImageDataset, choose_transform
 from .downloads import datasets, fetch_dataset
+from .checks import InputError
+from .files import move_aside, replacing
+from .runtime import keeping_memory
 from .embeddings import EmbeddingSet, embed_images
 from .evaluation import compare_retrieval, evaluate_queries, evaluate_retrieval, near_duplicates
 from .model import SiameseNet, load_model, save_model
 from .pedestrians import make_pedestrians
 from .retrieval import Index, plot_closest_imgs, search as search_gallery
-from .training import choose_transform, fit, keeping_memory, move_aside, replacing, resume as resume_run
+from .training import fit, resume as resume_run
 from .verification import Threshold, fit_threshold, load_threshold, save_threshold, verification_pairs, verify_pair
 
 # %% ../nbs/11_cli.ipynb #16042f9f
@@ -231,7 +234,7 @@ def note_threshold(
     folder:Path, # The network's folder
 ):
     "Save beside a network the distance that lets in 1 % of the strangers, for `verify`; with too few pairs say so and save none."
-    try: save_threshold(folder, fit_threshold(verification_pairs(valid, count=500_000), bootstrap=200))
+    try: save_threshold(folder, fit_threshold(verification_pairs(valid, pairs_per_kind=500_000), repeats=200))
     except ValueError as error: warn(f"no threshold for verify was saved: {error}")
 
 
@@ -276,7 +279,7 @@ def read_folder(
     broken = problems[problems["problem"].isin(unusable)]["path"].unique()
     if len(broken): warn(f"left out {len(broken)} files that cannot be read as images, the first: {broken[0]}")
     manifest = manifest[~manifest["path"].isin(broken)].reset_index(drop=True)
-    if not len(manifest): raise ValueError(f"Expected images in {path}, got {len(broken)} files that are none; give a folder of JPEG or PNG files, one sub-folder per identity")
+    if not len(manifest): raise InputError(f"Expected images in {path}, got {len(broken)} files that are none; give a folder of JPEG or PNG files, one sub-folder per identity")
     return manifest, problems
 
 
@@ -299,7 +302,7 @@ def split_own(
     if len(lone): warn(f"left out {len(lone)} identities with a single image (such as {lone[0]}): nothing can be compared with it")
     manifest = manifest[~manifest["label"].isin(lone)].reset_index(drop=True)
     identities = manifest["label"].nunique()
-    if identities < 4: raise ValueError(f"Expected at least 4 identities with two images each (two to train on, two to test on), got {identities}; add sub-folders, one per identity, or search without training: --no-labels")
+    if identities < 4: raise InputError(f"Expected at least 4 identities with two images each (two to train on, two to test on), got {identities}; add sub-folders, one per identity, or search without training: --no-labels")
     if identities < 10:
         warn(f"{identities} identities are too few to set some aside for choosing the best epoch; the last one is kept")
         return split_by_label(manifest, valid=0, test=max(0.2, 2 / identities))
@@ -347,7 +350,7 @@ class Plan:
         "Read a plan from the folder of its run."
         if not (out / "plan.json").is_file(): raise FileNotFoundError(f"Expected the folder of a run (with plan.json), got {out}; start one with `siamese-nbdev run`")
         plain = json.loads((out / "plan.json").read_text(encoding="utf-8"))
-        if plain.pop("format") != 1: raise ValueError(f"Expected a plan of format 1 in {out}, got another; read it with version {plain['library']} of siamese_nbdev")
+        if plain.pop("format") != 1: raise InputError(f"Expected a plan of format 1 in {out}, got another; read it with version {plain['library']} of siamese_nbdev")
         tables = {name: pd.read_csv(out / f"{name}.csv", dtype="str", keep_default_na=False, na_values=[""]) for name in ("images", "problems")}
         return Plan(**tables, out=out, **{name: tuple(value) if isinstance(value, list) and name != "notes" else value for name, value in plain.items() if name != "library"})
 
@@ -366,7 +369,7 @@ def plan_run(
         plan = Plan.load(out)
         changed = [name for name, asked, known in (("folder", path.resolve(), Path(plan.folder).resolve()), ("epochs", epochs if plan.is_labelled else None, plan.epochs), ("image_size", image_size and tuple(image_size), plan.image_size)) if asked not in (None, known)]
         if not labels and plan.is_labelled: changed.append("labels")
-        if changed: raise ValueError(f"Expected the plan of this run in {out}, got one with another {' and '.join(changed)}; choose another folder for the results, or leave these options out")
+        if changed: raise InputError(f"Expected the plan of this run in {out}, got one with another {' and '.join(changed)}; choose another folder for the results, or leave these options out")
         return plan
     notes = []
     images, problems = read_folder(path, needs_labels=False, labels=labels, warn=notes.append)
@@ -404,7 +407,7 @@ class Results:
         return self.trained if self.use_trained else self.frozen
 
 
-def carry_out(
+def execute_plan(
     plan:Plan, # What to do
 ) -> Results:
     "Do what a plan says, as far as it is not done yet, and read the results."
@@ -434,14 +437,14 @@ def build_index(
     save_model(model, index / "model")
     is_valid = (embeddings.manifest["split"] == "valid").to_numpy()
     if is_valid.any(): note_threshold(embeddings.select(is_valid), index / "model")
-    list_copies(embeddings, is_labelled=plan.is_labelled).to_csv(out / "duplicates.csv", index=False)
+    list_near_duplicates(embeddings, is_labelled=plan.is_labelled).to_csv(out / "duplicates.csv", index=False)
     if not plan.is_labelled:
         queries = embeddings.select(np.unique(np.linspace(0, len(embeddings) - 1, 6).astype(int)))
         draw_closest(search_gallery(queries, embeddings, top_k=8), out / "closest.png")
     Index(embeddings).save(index)  # last: its notes say that all is done
 
 
-def list_copies(
+def list_near_duplicates(
     embeddings:EmbeddingSet, # Images
     *,
     is_labelled:bool, # Only pairs of different identities
@@ -509,7 +512,7 @@ def write_report(
             papermill.execute_notebook(f"{folder}/page.ipynb", str(notebook), dict(folder=plan.folder, out=out.as_posix(), epochs=None, image_size=None), kernel_name=kernel)
     except Exception as error:
         reason = f"{error.ename}: {error.evalue}" if isinstance(error, papermill.PapermillExecutionError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"The report stopped ({' '.join(reason.split())}). Nothing else is lost: all results are in {out}, and {notebook} shows how far it came. Write it again with: siamese-nbdev report {out}") from error
+        raise InputError(f"The report stopped ({' '.join(reason.split())}). Nothing else is lost: all results are in {out}, and {notebook} shows how far it came. Write it again with: siamese-nbdev report {out}") from error
     done = without_cells(nbformat.read(notebook, as_version=4), {"parameters"})  # the page's own; those of this run stand below them
     with replacing(report) as file: file.write_text(self_contained(done, f"Report on {plan.folder}"), encoding="utf-8")
     return report
@@ -568,7 +571,7 @@ def run(
 
 def finish_run(plan:Plan, report:bool):
     "Carry out a plan, say what is where, and write the report."
-    results = carry_out(plan)
+    results = execute_plan(plan)
     kept = ["index/"] + (["model/", "embeddings/", "frozen/", "history.csv", "metrics.json"] if plan.is_labelled else []) + ["duplicates.csv", "closest.png"]
     typer.echo(f"{len(results.duplicates):,} pairs of near-duplicates{' across identities' if plan.is_labelled else ''} in duplicates.csv\nSearch with: siamese-nbdev search IMAGE --index {plan.out}\n\nIn {plan.out}: {', '.join(kept)}")
     if report and (file := write_report(plan.out)): typer.echo(f"Report: {file}")

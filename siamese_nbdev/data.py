@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['silence', 'max_pixels', 'image_types', 'market1501', 'Silence', 'read_image', 'to_rgb', 'show_images', 'list_images',
-           'images_from_folder', 'images_from_filenames', 'read_table', 'beside', 'images_from_csv', 'read_triplets',
-           'problem_of', 'check_images', 'split_by_label', 'check_labels', 'audit_split', 'compare_pictures',
-           'split_query_gallery']
+           'images_from_folder', 'images_from_filenames', 'read_table', 'resolve_paths', 'images_from_csv',
+           'read_triplets', 'problem_of', 'check_images', 'split_by_label', 'check_labels', 'audit_split',
+           'compare_pictures', 'split_query_gallery']
 
 # %% ../nbs/00_data.ipynb #d81d4c7d
 import hashlib
@@ -24,6 +24,8 @@ from matplotlib.axes import Axes
 from PIL import Image, ImageOps
 from sklearn.model_selection import GroupShuffleSplit
 from tqdm import tqdm
+
+from .checks import InputError
 
 # %% ../nbs/00_data.ipynb #3920373c
 class Silence:
@@ -59,13 +61,13 @@ def read_image(
     try:
         with silence:
             with Image.open(path) as file:
-                if file.width * file.height > max_pixels: raise ValueError(f"it has {file.width} x {file.height} pixels, more than {max_pixels:,}; make it smaller first")
+                if file.width * file.height > max_pixels: raise InputError(f"it has {file.width} x {file.height} pixels, more than {max_pixels:,}; make it smaller first")
                 if file.mode in ("CMYK", "YCbCr", "LAB", "P", "PA") or file.getexif().get(0x0112, 1) != 1:
                     upright = ImageOps.exif_transpose(file)
                     pixels = np.asarray(upright.convert("RGBA" if file.mode in ("P", "PA") else "RGB"))
                 else: pixels = None
             return to_rgb(skimage.io.imread(path) if pixels is None else pixels)
-    except Exception as error: raise ValueError(f"Expected an image that can be read, got {path}: {str(error).replace(str(path.resolve()), path.name) or type(error).__name__}") from error
+    except Exception as error: raise InputError(f"Expected an image that can be read, got {path}: {str(error).replace(str(path.resolve()), path.name) or type(error).__name__}") from error
 
 
 def to_rgb(
@@ -74,7 +76,7 @@ def to_rgb(
     "Bring pixels of any depth and number of channels to uint8 RGB; transparent places become white."
     if pixels.ndim == 4 or (pixels.ndim == 3 and pixels.shape[2] > 4): pixels = pixels[0]  # the first frame of several
     if pixels.ndim == 2: pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or 0 in pixels.shape: raise ValueError(f"expected pixels of shape (H, W) or (H, W, channels), got {pixels.shape}")
+    if pixels.ndim != 3 or 0 in pixels.shape: raise InputError(f"expected pixels of shape (H, W) or (H, W, channels), got {pixels.shape}")
     if pixels.dtype == bool: pixels = pixels * np.uint8(255)
     elif pixels.dtype.kind == "f": pixels = (pixels.clip(0, 1) * 255).round()
     elif pixels.dtype != np.uint8: pixels = pixels.clip(0) / (65535 if pixels.max() > 255 or pixels.dtype == np.uint16 else 255) * 255
@@ -97,7 +99,7 @@ def show_images(
         titles = titles if titles is not None else images.get("label")
         images = images["path"]
     pictures = [image if isinstance(image, np.ndarray) else read_image(image) for image in images]
-    if not pictures: raise ValueError("Expected at least one image to show, got none")
+    if not pictures: raise InputError("Expected at least one image to show, got none")
     height, width = (int(np.median([picture.shape[i] for picture in pictures])) for i in (0, 1))
     rows, columns = -(-len(pictures) // columns), min(columns, len(pictures))
     if ax is None: _, ax = plt.subplots(figsize=(columns * 1.1, rows * (1.1 * height / width + 0.25)), layout="constrained")
@@ -118,7 +120,7 @@ def list_images(folder:str|Path) -> list[Path]:
     "List the image files below a folder, links followed, hidden ones left out, in stable order."
     folder = Path(folder)
     if not folder.exists(): raise FileNotFoundError(f"Expected a folder of images, found nothing at {folder}; check the path, or the folder you are in")
-    if not folder.is_dir(): raise ValueError(f"Expected a folder of images, got the file {folder}; give the folder that holds it")
+    if not folder.is_dir(): raise InputError(f"Expected a folder of images, got the file {folder}; give the folder that holds it")
     found, seen, waiting = [], set(), [folder]
     while waiting:
         here = waiting.pop()
@@ -128,7 +130,7 @@ def list_images(folder:str|Path) -> list[Path]:
             if entry.name.startswith("."): continue
             if entry.is_dir(): waiting.append(entry)
             elif entry.suffix.lower() in image_types: found.append(entry)
-    if not found: raise ValueError(f"Expected image files below {folder}, found none ending in {', '.join(image_types)}; give the folder that holds the pictures")
+    if not found: raise InputError(f"Expected image files below {folder}, found none ending in {', '.join(image_types)}; give the folder that holds the pictures")
     return sorted(found, key=lambda path: path.as_posix())
 
 
@@ -139,7 +141,7 @@ def images_from_folder(
     folder = Path(folder)
     paths = list_images(folder)
     loose = [path for path in paths if path.parent == folder]
-    if len(loose) == len(paths): raise ValueError(f"Expected one sub-folder per identity in {folder}, got {len(loose)} images without any; sort them into folders, or use images_from_filenames if their names say who is who")
+    if len(loose) == len(paths): raise InputError(f"Expected one sub-folder per identity in {folder}, got {len(loose)} images without any; sort them into folders, or use images_from_filenames if their names say who is who")
     inside = [path for path in paths if path.parent != folder]
     if loose: warnings.warn(f"Left out {len(loose)} images that lie directly in {folder}, in no identity's folder, such as {loose[0].name}")
     return pd.DataFrame(dict(path=[path.as_posix() for path in inside], label=[path.parent.relative_to(folder).as_posix() for path in inside]), dtype="str")
@@ -154,12 +156,12 @@ def images_from_filenames(
 ) -> pd.DataFrame: # Manifest: `path`, `label` and a column for every other named group
     "List images whose names say whom they show; names that do not fit are counted in a warning."
     try: expression = re.compile(pattern)
-    except re.error as error: raise ValueError(f"Expected a regular expression, got {pattern!r}: {error}") from error
-    if "label" not in expression.groupindex: raise ValueError(f"Expected a pattern with a group named label, such as (?P<label>\\d+)_, got {pattern!r}")
+    except re.error as error: raise InputError(f"Expected a regular expression, got {pattern!r}: {error}") from error
+    if "label" not in expression.groupindex: raise InputError(f"Expected a pattern with a group named label, such as (?P<label>\\d+)_, got {pattern!r}")
     paths = list_images(folder)
     matches = [expression.match(path.name) for path in paths]
     strangers = [path.name for path, match in zip(paths, matches) if not match]
-    if len(strangers) == len(paths): raise ValueError(f"Expected file names that start like {pattern!r}, got none among {len(paths)} images, the first {paths[0].name}; adapt the pattern")
+    if len(strangers) == len(paths): raise InputError(f"Expected file names that start like {pattern!r}, got none among {len(paths)} images, the first {paths[0].name}; adapt the pattern")
     if strangers: warnings.warn(f"Left out {len(strangers)} of {len(paths)} images whose names do not fit the pattern, such as {strangers[0]}")
     rows = [dict(path=path.as_posix()) | match.groupdict() for path, match in zip(paths, matches) if match]
     return pd.DataFrame(rows, dtype="str")
@@ -170,14 +172,14 @@ def read_table(file:str|Path, columns:list[str]) -> pd.DataFrame:
     file = Path(file)
     if not file.is_file(): raise FileNotFoundError(f"Expected a CSV file, found none at {file}; check the path, or the folder you are in")
     try: table = pd.read_csv(file, dtype="str", keep_default_na=False, na_values=[""])  # an identity may be called NA
-    except (ValueError, UnicodeDecodeError) as error: raise ValueError(f"Expected a CSV file with a line of column names, got {file}: {str(error).strip()}") from error
+    except (ValueError, UnicodeDecodeError) as error: raise InputError(f"Expected a CSV file with a line of column names, got {file}: {str(error).strip()}") from error
     missing = [name for name in columns if name not in table.columns]
-    if missing: raise ValueError(f"Expected the columns {', '.join(columns)} in {file}, {', '.join(missing)} missing; it has {', '.join(table.columns)}")
-    if not len(table): raise ValueError(f"Expected rows in {file}, got column names only")
+    if missing: raise InputError(f"Expected the columns {', '.join(columns)} in {file}, {', '.join(missing)} missing; it has {', '.join(table.columns)}")
+    if not len(table): raise InputError(f"Expected rows in {file}, got column names only")
     return table
 
 
-def beside(folder:Path, names:pd.Series) -> list[str]:
+def resolve_paths(folder:Path, names:pd.Series) -> list[str]:
     "Understand relative paths as relative to a folder."
     return [(folder / name).as_posix() for name in names]
 
@@ -190,8 +192,8 @@ def images_from_csv(
 ) -> pd.DataFrame: # Manifest: `path`, `label` and all other columns of the file
     "List images from a CSV file; relative paths are relative to the file."
     table = read_table(file, [path, label]).rename(columns={path: "path", label: "label"})
-    if table["path"].isna().any(): raise ValueError(f"Expected a path in every row of {file}, none in line {int(table.index[table['path'].isna()][0]) + 2}")
-    table["path"] = beside(Path(file).parent, table["path"])
+    if table["path"].isna().any(): raise InputError(f"Expected a path in every row of {file}, none in line {int(table.index[table['path'].isna()][0]) + 2}")
+    table["path"] = resolve_paths(Path(file).parent, table["path"])
     missing = [name for name in table["path"] if not Path(name).is_file()]
     if missing: raise FileNotFoundError(f"Expected the files that {file} lists, {len(missing)} of {len(table)} are not there, the first {missing[0]}; paths are relative to the CSV")
     others = [name for name in table.columns if name not in ("path", "label")]
@@ -208,16 +210,16 @@ def read_triplets(
     "Read a list of triplets and check that every row is one."
     roles = ["Anchor", "Positive", "Negative"]
     table = read_table(file, roles)[roles]
-    if table.isna().any(axis=None): raise ValueError(f"Expected three files in every row of {file}, some are empty in line {int(table.index[table.isna().any(axis=1)][0]) + 2}")
+    if table.isna().any(axis=None): raise InputError(f"Expected three files in every row of {file}, some are empty in line {int(table.index[table.isna().any(axis=1)][0]) + 2}")
     identities = None if manifest is None else dict(zip([Path(p).name for p in manifest["path"]], manifest["label"]))
     who = table.map(lambda name: (identities.get(Path(name).name) if identities is not None else (m := re.match(pattern, Path(name).name)) and m["label"]))
-    paths = table.apply(lambda names: beside(Path(folder) if folder is not None else Path(file).parent, names))
+    paths = table.apply(lambda names: resolve_paths(Path(folder) if folder is not None else Path(file).parent, names))
     complaints = {"file not found": ~paths.map(lambda p: Path(p).is_file()).all(axis=1), "identity unknown": who.isna().any(axis=1),
                   "anchor and positive show different identities": (who["Anchor"] != who["Positive"]) & who.notna().all(axis=1),
                   "the negative shows the anchor's identity": (who["Anchor"] == who["Negative"]) & who.notna().all(axis=1),
                   "anchor and positive are one file": table["Anchor"] == table["Positive"]}
     broken = [f"{text} in {int(rows.sum())} rows (line {', '.join(str(i + 2) for i in rows.index[rows][:5])}{', ...' if rows.sum() > 5 else ''})" for text, rows in complaints.items() if rows.any()]
-    if broken: raise ValueError(f"Expected triplets in {file}: {'; '.join(broken)}. Correct these rows or leave them out")
+    if broken: raise InputError(f"Expected triplets in {file}: {'; '.join(broken)}. Correct these rows or leave them out")
     return paths.assign(label=who["Anchor"], negative_label=who["Negative"])
 
 # %% ../nbs/00_data.ipynb #7f8449c6
@@ -246,7 +248,7 @@ def check_images(
     progress:bool=True, # Show a progress bar
 ) -> pd.DataFrame: # One row a problem: `path`, `problem`, `detail`; empty if there is none
     "Open every image and list what is wrong: missing, zero bytes, not an image, truncated, unreadable, tiny, huge, duplicate content, lone identity."
-    if "path" not in getattr(manifest, "columns", []): raise ValueError(f"Expected a manifest with a column path, got {type(manifest).__name__}; make one with images_from_folder")
+    if "path" not in getattr(manifest, "columns", []): raise InputError(f"Expected a manifest with a column path, got {type(manifest).__name__}; make one with images_from_folder")
     paths = list(manifest["path"])
     with ThreadPoolExecutor(workers) as pool: answers = list(tqdm(pool.map(problem_of, paths), total=len(paths), desc="checking images", disable=not progress))
     rows = [(path, problem, detail) for path, (problem, detail, _) in zip(paths, answers) if problem]
@@ -267,10 +269,10 @@ def split_by_label(
 ) -> pd.DataFrame: # The manifest with its `split` column filled: "train", "valid" or "test"
     "Split by identity, so that nobody stands on two sides (scikit-learn's GroupShuffleSplit)."
     check_labels(manifest)
-    if not (0 <= valid and 0 <= test and valid + test < 1): raise ValueError(f"Expected shares valid and test of at least 0 that leave something to train on, got valid={valid}, test={test}")
+    if not (0 <= valid and 0 <= test and valid + test < 1): raise InputError(f"Expected shares valid and test of at least 0 that leave something to train on, got valid={valid}, test={test}")
     identities = manifest["label"].nunique()
     wanted = {name: max(1, round(share * identities)) if share else 0 for name, share in (("test", test), ("valid", valid))}
-    if identities - sum(wanted.values()) < 1: raise ValueError(f"Expected more identities than {identities} for shares valid={valid}, test={test}; add identities or set one share to 0")
+    if identities - sum(wanted.values()) < 1: raise InputError(f"Expected more identities than {identities} for shares valid={valid}, test={test}; add identities or set one share to 0")
     split = pd.Series("train", index=manifest.index, dtype="str")
     for number, (name, count) in enumerate(wanted.items()):
         rest = manifest[split == "train"]
@@ -284,10 +286,10 @@ def split_by_label(
 def check_labels(manifest:pd.DataFrame):
     "Refuse what is no manifest with labels."
     missing = {"path", "label"} - set(getattr(manifest, "columns", []))
-    if missing: raise ValueError(f"Expected a manifest with the columns path and label, got {type(manifest).__name__} without {', '.join(sorted(missing))}; make one with images_from_folder")
-    if not len(manifest): raise ValueError("Expected a manifest with images, got an empty one")
-    if manifest["label"].isna().any(): raise ValueError(f"Expected a label for every image, got {int(manifest['label'].isna().sum())} without; drop these rows")
-    if manifest.index.has_duplicates: raise ValueError("Expected a manifest with one row number an image, got repeated ones; call manifest.reset_index(drop=True)")
+    if missing: raise InputError(f"Expected a manifest with the columns path and label, got {type(manifest).__name__} without {', '.join(sorted(missing))}; make one with images_from_folder")
+    if not len(manifest): raise InputError("Expected a manifest with images, got an empty one")
+    if manifest["label"].isna().any(): raise InputError(f"Expected a label for every image, got {int(manifest['label'].isna().sum())} without; drop these rows")
+    if manifest.index.has_duplicates: raise InputError("Expected a manifest with one row number an image, got repeated ones; call manifest.reset_index(drop=True)")
 
 # %% ../nbs/00_data.ipynb #8a181c7d
 def audit_split(
@@ -299,8 +301,8 @@ def audit_split(
 ) -> pd.DataFrame: # One row a split: `images`, `identities`; near-duplicates in `.attrs["near_duplicates"]`
     "Make sure that no identity, file or picture stands on two sides of a split."
     check_labels(manifest.reset_index(drop=True))
-    if "split" not in manifest: raise ValueError("Expected a manifest with a column split, got none; call split_by_label(manifest)")
-    if manifest["split"].isna().any(): raise ValueError(f"Expected a split for every image, got {int(manifest['split'].isna().sum())} without")
+    if "split" not in manifest: raise InputError("Expected a manifest with a column split, got none; call split_by_label(manifest)")
+    if manifest["split"].isna().any(): raise InputError(f"Expected a split for every image, got {int(manifest['split'].isna().sum())} without")
     leaks = []
     for column, what in (("label", "identities"), ("path", "files")):
         keys = manifest[column] if column == "label" else manifest[column].map(lambda p: str(Path(p).resolve()))
@@ -313,7 +315,7 @@ def audit_split(
         report.attrs["near_duplicates"] = near
     if leaks:
         message = f"Expected splits without anything in common, but {'; '.join(leaks)}. Split by identity with split_by_label(manifest), and delete one of two equal files"
-        if not allow_leaks: raise ValueError(message)
+        if not allow_leaks: raise InputError(message)
         warnings.warn(message, stacklevel=2)
     return report
 
@@ -348,5 +350,5 @@ def split_query_gallery(
     # Somebody's only image cannot be both question and answer: it joins the gallery.
     chosen = chosen[manifest.loc[chosen, "label"].map(manifest["label"].value_counts()).to_numpy() > 1]
     query, gallery = manifest.loc[manifest.index.isin(chosen)], manifest.loc[~manifest.index.isin(chosen)]
-    if not len(query) or not len(gallery): raise ValueError("Expected identities with at least two images, got none; a query needs something to find")
+    if not len(query) or not len(gallery): raise InputError("Expected identities with at least two images, got none; a query needs something to find")
     return query.reset_index(drop=True), gallery.reset_index(drop=True)

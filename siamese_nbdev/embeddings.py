@@ -35,10 +35,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import __version__
+from .checks import InputError
 from .data import read_image
 from .dataset import load_image
 from .model import SiameseNet
-from .training import replacing
+from .files import replacing
 
 # %% ../nbs/05_embeddings.ipynb #8dc096fb
 @dataclass
@@ -51,7 +52,7 @@ class EmbeddingSet:
     def __post_init__(self):
         self.manifest = self.manifest.reset_index(drop=True)
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.manifest):
-            raise ValueError(f"Expected one vector for each of {len(self.manifest)} images, got vectors of shape {self.vectors.shape}")
+            raise InputError(f"Expected one vector for each of {len(self.manifest)} images, got vectors of shape {self.vectors.shape}")
         if self.vectors.dtype != np.float32: self.vectors = self.vectors.astype(np.float32)
         self.is_checked = False
         if not isinstance(self.vectors, np.memmap): self.check()
@@ -67,15 +68,15 @@ class EmbeddingSet:
     @property
     def labels(self) -> np.ndarray:
         "Identities, shape (N,)."
-        if "label" not in self.manifest: raise ValueError("Expected a column label in the manifest, got none; join the labels with embeddings.join(frame)")
+        if "label" not in self.manifest: raise InputError("Expected a column label in the manifest, got none; join the labels with embeddings.join(frame)")
         return self.manifest["label"].to_numpy()
 
     def select(self, rows) -> "EmbeddingSet":
         "Keep some rows, chosen by a boolean mask or by numbers."
         rows = np.asarray(rows)
-        if rows.dtype == bool and rows.shape != (len(self),): raise ValueError(f"Expected a mask of {len(self)} values, got shape {rows.shape}")
+        if rows.dtype == bool and rows.shape != (len(self),): raise InputError(f"Expected a mask of {len(self)} values, got shape {rows.shape}")
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        if len(rows) and not -len(self) <= rows.min() <= rows.max() < len(self): raise ValueError(f"Expected row numbers below {len(self)}, got {rows.min()} to {rows.max()}")
+        if len(rows) and not -len(self) <= rows.min() <= rows.max() < len(self): raise InputError(f"Expected row numbers below {len(self)}, got {rows.min()} to {rows.max()}")
         return EmbeddingSet(np.asarray(self.vectors[rows]), self.manifest.iloc[rows], dict(self.meta))
 
     def append(self, other:"EmbeddingSet") -> "EmbeddingSet":
@@ -85,9 +86,9 @@ class EmbeddingSet:
 
     def join(self, frame:pd.DataFrame, on:str="path") -> "EmbeddingSet":
         "Add the columns of a table, matched by a column; every image must be in it once."
-        if on not in frame or frame[on].duplicated().any(): raise ValueError(f"Expected a table with one row for each value of the column {on}, got {'repeated values' if on in frame else 'columns ' + ', '.join(frame)}")
+        if on not in frame or frame[on].duplicated().any(): raise InputError(f"Expected a table with one row for each value of the column {on}, got {'repeated values' if on in frame else 'columns ' + ', '.join(frame)}")
         missing = set(self.manifest[on]) - set(frame[on])
-        if missing: raise ValueError(f"Expected a row for every image, {len(missing)} missing, such as {sorted(missing)[0]}")
+        if missing: raise InputError(f"Expected a row for every image, {len(missing)} missing, such as {sorted(missing)[0]}")
         own = self.manifest.drop(columns=[c for c in frame if c != on and c in self.manifest])
         return EmbeddingSet(self.vectors, own.merge(frame, on=on, how="left"), dict(self.meta))
 
@@ -114,12 +115,12 @@ class EmbeddingSet:
         try:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error: raise ValueError(f"Expected an embedding set in {folder}, got a damaged file ({error}); embed the images again") from error
-        if not isinstance(meta, dict): raise ValueError(f"Expected a JSON object in {folder / 'meta.json'}, got {type(meta).__name__}; embed the images again")
-        if meta.get("format") != 1: raise ValueError(f"Expected an embedding set of format 1 in {folder}, got {meta.get('format')}; load it with the version of siamese_nbdev that wrote it ({meta.get('library')})")
+        except (ValueError, EOFError) as error: raise InputError(f"Expected an embedding set in {folder}, got a damaged file ({error}); embed the images again") from error
+        if not isinstance(meta, dict): raise InputError(f"Expected a JSON object in {folder / 'meta.json'}, got {type(meta).__name__}; embed the images again")
+        if meta.get("format") != 1: raise InputError(f"Expected an embedding set of format 1 in {folder}, got {meta.get('format')}; load it with the version of siamese_nbdev that wrote it ({meta.get('library')})")
         digest = hashlib.sha256((folder / "manifest.csv").read_bytes()).hexdigest()
         if list(vectors.shape) != meta.get("shape") or digest != meta.get("manifest_sha256"):
-            raise ValueError(f"Expected vectors and manifest that belong together in {folder}, got files that were changed since they were saved; embed the images again")
+            raise InputError(f"Expected vectors and manifest that belong together in {folder}, got files that were changed since they were saved; embed the images again")
         # Only an empty cell is missing: somebody's label may well be NA or None.
         return EmbeddingSet(vectors, pd.read_csv(folder / "manifest.csv", dtype="str", keep_default_na=False, na_values=[""]), meta)
 
@@ -127,15 +128,15 @@ class EmbeddingSet:
 def check_numbers(vectors:np.ndarray, manifest:pd.DataFrame, chunk:int=10_000):
     "Refuse vectors that hold NaN or infinity, and name their images; looks at `chunk` rows at a time."
     broken = np.concatenate([np.flatnonzero(~np.isfinite(vectors[start:start + chunk]).all(axis=1)) + start for start in range(0, len(vectors), chunk)] or [np.empty(0, int)])
-    if len(broken): raise ValueError(f"Expected vectors of finite numbers, got {len(broken)} with NaN or infinity, the first for {manifest['path'].iloc[broken[0]]}; was the network trained to a NaN?")
+    if len(broken): raise InputError(f"Expected vectors of finite numbers, got {len(broken)} with NaN or infinity, the first for {manifest['path'].iloc[broken[0]]}; was the network trained to a NaN?")
 
 
 def check_same_network(first:EmbeddingSet, second:EmbeddingSet):
     "Refuse to compare vectors of different sizes, from different networks, or that hold NaN."
     if first.vectors.shape[1] != second.vectors.shape[1]:
-        raise ValueError(f"Expected embeddings of one size, got {first.vectors.shape[1]} and {second.vectors.shape[1]} numbers; embed both with the same network")
+        raise InputError(f"Expected embeddings of one size, got {first.vectors.shape[1]} and {second.vectors.shape[1]} numbers; embed both with the same network")
     ids = first.meta.get("model_id"), second.meta.get("model_id")
-    if None not in ids and ids[0] != ids[1]: raise ValueError(f"Expected embeddings from one network, got models {ids[0]} and {ids[1]}; embed both with the same network")
+    if None not in ids and ids[0] != ids[1]: raise InputError(f"Expected embeddings from one network, got models {ids[0]} and {ids[1]}; embed both with the same network")
     for one in (first, second): one.check()
 
 # %% ../nbs/05_embeddings.ipynb #a16f609a
@@ -204,12 +205,12 @@ def embed_images(
     progress:bool=True, # Show a progress bar
 ) -> EmbeddingSet: # One row for each readable image, in the order of the manifest
     "Embed the images of a manifest; with `out` an interrupted run continues where it stopped."
-    if "path" not in getattr(manifest, "columns", []): raise ValueError(f"Expected a manifest with a column path, got {type(manifest).__name__}; make one with images_from_folder")
-    if not len(manifest): raise ValueError("Expected a manifest with images, got an empty one")
-    if manifest["path"].isna().any(): raise ValueError(f"Expected a path for every image, got {int(manifest['path'].isna().sum())} rows without; drop them")
-    if on_error not in ("skip", "raise"): raise ValueError(f"Expected on_error to be 'skip' or 'raise', got {on_error!r}")
-    if not isinstance(batch_size, int) or batch_size < 1: raise ValueError(f"Expected batch_size to be a whole number above 0, got {batch_size!r}")
-    if dtype not in (None, "auto", torch.float32, torch.bfloat16, torch.float16): raise ValueError(f"Expected dtype to be None, 'auto' or one of torch.float32, torch.bfloat16, torch.float16, got {dtype!r}")
+    if "path" not in getattr(manifest, "columns", []): raise InputError(f"Expected a manifest with a column path, got {type(manifest).__name__}; make one with images_from_folder")
+    if not len(manifest): raise InputError("Expected a manifest with images, got an empty one")
+    if manifest["path"].isna().any(): raise InputError(f"Expected a path for every image, got {int(manifest['path'].isna().sum())} rows without; drop them")
+    if on_error not in ("skip", "raise"): raise InputError(f"Expected on_error to be 'skip' or 'raise', got {on_error!r}")
+    if not isinstance(batch_size, int) or batch_size < 1: raise InputError(f"Expected batch_size to be a whole number above 0, got {batch_size!r}")
+    if dtype not in (None, "auto", torch.float32, torch.bfloat16, torch.float16): raise InputError(f"Expected dtype to be None, 'auto' or one of torch.float32, torch.bfloat16, torch.float16, got {dtype!r}")
     manifest, device = manifest.reset_index(drop=True), next(model.parameters()).device
     dtype = faster_dtype(model) if dtype == "auto" else dtype or torch.float32
     meta = dict(model_id=model.model_id(), library=__version__, root=Path(manifest["path"].iloc[0]).parent.as_posix(), image_size=list(model.image_size), flip=flip, dtype=str(dtype), normalized=model.normalize)
@@ -272,7 +273,7 @@ def finish_vectors(work:dict, manifest:pd.DataFrame, meta:dict) -> EmbeddingSet:
     errors, out = work["errors"], work["out"]
     kept = np.setdiff1d(np.arange(len(manifest)), list(errors))
     if errors: warnings.warn(f"Left out {len(errors)} of {len(manifest)} images that cannot be read, the first: {errors[min(errors)]}", stacklevel=3)
-    if not len(kept): raise ValueError(f"Expected at least one image that can be read, got none of {len(manifest)}; run check_images(manifest)")
+    if not len(kept): raise InputError(f"Expected at least one image that can be read, got none of {len(manifest)}; run check_images(manifest)")
     if out is None: return EmbeddingSet(work["vectors"][kept] if errors else work["vectors"], manifest.iloc[kept], meta)
     partial, whole = out / "partial.npy", out / "vectors.npy"
     if errors:
@@ -330,9 +331,9 @@ def plot_embeddings(
     ax:Axes|None=None, # Where to draw
 ) -> Axes:
     "Draw embeddings in the plane, coloured by a column of the manifest."
-    if by not in embeddings.manifest: raise ValueError(f"Expected by to be a column of the manifest, got {by!r}; it has {', '.join(embeddings.manifest)}")
-    if method not in ("tsne", "pca"): raise ValueError(f"Expected method to be 'tsne' or 'pca', got {method!r}")
-    if len(embeddings) < 3: raise ValueError(f"Expected at least 3 embeddings to draw a map, got {len(embeddings)}")
+    if by not in embeddings.manifest: raise InputError(f"Expected by to be a column of the manifest, got {by!r}; it has {', '.join(embeddings.manifest)}")
+    if method not in ("tsne", "pca"): raise InputError(f"Expected method to be 'tsne' or 'pca', got {method!r}")
+    if len(embeddings) < 3: raise InputError(f"Expected at least 3 embeddings to draw a map, got {len(embeddings)}")
     vectors = np.asarray(embeddings.vectors)
     if method == "pca": points = PCA(2, random_state=seed).fit_transform(vectors)
     else: points = TSNE(2, perplexity=min(20, (len(vectors) - 1) / 3), init="pca", random_state=seed).fit_transform(vectors)

@@ -18,6 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from torch import Tensor, nn
 
+from .checks import InputError
 from .model import AveragePool, GeMPool, SiameseNet
 from .retrieval import picture_of
 
@@ -42,7 +43,7 @@ class SimilarityMap:
 
     def strongest(self, k:int=5) -> pd.DataFrame:
         "List the k largest pairs by absolute value, each place used once: rows and columns in both grids, and `value`."
-        if not isinstance(k, (int, np.integer)) or k < 1: raise ValueError(f"Expected k to be a whole number above 0, got {k!r}")
+        if not isinstance(k, (int, np.integer)) or k < 1: raise InputError(f"Expected k to be a whole number above 0, got {k!r}")
         h1, w1, h2, w2 = self.map.shape
         pairs, left = [], np.abs(self.map).reshape(h1 * w1, h2 * w2)
         for _ in range(min(k, *left.shape)):
@@ -61,10 +62,10 @@ def similarity_map(
     approximate:bool=False, # Also take GeM pooling and heads that bend, by the rules above; the result is marked
 ) -> SimilarityMap: # What every pair of places adds; the sum is the cosine similarity, also where the network does not normalise
     "Split the similarity of two images into the shares of all pairs of places (Stylianou et al. 2019, arXiv:1901.00536; Zhu et al. 2021, arXiv:1909.12977)."
-    if not isinstance(model, SiameseNet): raise ValueError(f"Expected a SiameseNet, got {type(model).__name__}; load_model(folder) returns one")
+    if not isinstance(model, SiameseNet): raise InputError(f"Expected a SiameseNet, got {type(model).__name__}; load_model(folder) returns one")
     note = why_approximate(model)
     if note and not approximate:
-        raise ValueError(f"Expected average pooling and an affine head (linear, batchnorm, batchnorm_linear or None), because only they split exactly, got {note}; pass approximate=True for a map that is marked as approximate")
+        raise InputError(f"Expected average pooling and an affine head (linear, batchnorm, batchnorm_linear or None), because only they split exactly, got {note}; pass approximate=True for a map that is marked as approximate")
     pictures = tuple(picture_of(image, model.image_size) for image in (first, second))
     was_training = model.training
     try: (places, embedding), (other_places, other) = (place_vectors(model.eval(), picture) for picture in pictures)
@@ -75,7 +76,7 @@ def similarity_map(
 # %% ../nbs/10_explain.ipynb #a8edfc15
 def why_approximate(model:SiameseNet) -> str:
     "Say what keeps a network's similarity from splitting exactly; empty where it does split."
-    if not isinstance(model.pool, (AveragePool, GeMPool)): raise ValueError(f"Expected average or GeM pooling, got {type(model.pool).__name__}, for which no split is known")
+    if not isinstance(model.pool, (AveragePool, GeMPool)): raise InputError(f"Expected average or GeM pooling, got {type(model.pool).__name__}, for which no split is known")
     reasons = [] if isinstance(model.pool, AveragePool) else ["GeM pooling"]
     bent = bends(model.head)
     return " and ".join(reasons + ([f"a head with {', '.join(bent)}"] if bent else []))
@@ -95,7 +96,7 @@ def place_vectors(model:SiameseNet, picture:np.ndarray) -> tuple[Tensor, Tensor]
         # GeM's credit: the mean of these is the pooled vector.
         if isinstance(model.pool, GeMPool): places = places.clamp(min=1e-6).pow(model.pool.exponent) * pooled.pow(1 - model.pool.exponent)
         whole = model.head(pooled)[0]
-        if not whole.isfinite().all(): raise ValueError("Expected an embedding of finite numbers, got NaN or infinity; was the network trained to a NaN?")
+        if not whole.isfinite().all(): raise InputError("Expected an embedding of finite numbers, got NaN or infinity; was the network trained to a NaN?")
         if not bends(model.head): vectors = model.head(places)
         else: vectors = whole + torch.autograd.functional.jvp(model.head, pooled.repeat(len(places), 1), places - pooled)[1]
         length = whole.norm().clamp(min=1e-12)
@@ -111,10 +112,10 @@ def plot_similarity_map(
     ax:Axes|None=None, # Draw into these axes; None makes a figure of fitting size
 ) -> Axes: # The axes
     "Draw where two images are alike, or where one match is ahead of another."
-    if not isinstance(result, SimilarityMap): raise ValueError(f"Expected a SimilarityMap, got {type(result).__name__}; similarity_map(model, first, second) returns one")
+    if not isinstance(result, SimilarityMap): raise InputError(f"Expected a SimilarityMap, got {type(result).__name__}; similarity_map(model, first, second) returns one")
     if against is not None and (against.map.shape[:2] != result.map.shape[:2] or not np.array_equal(against.images[0], result.images[0])):
-        raise ValueError("Expected against to be a map of the same first image, got another image; call similarity_map(model, first, other)")
-    if len(names) < (2 if against is None else 3): raise ValueError(f"Expected {2 if against is None else 3} names, got {names!r}")
+        raise InputError("Expected against to be a map of the same first image, got another image; call similarity_map(model, first, other)")
+    if len(names) < (2 if against is None else 3): raise InputError(f"Expected {2 if against is None else 3} names, got {names!r}")
     first, second = result.marginals
     ours = [first, second] if against is None else [first - against.marginals[0]]
     limit = max(max(np.abs(values).max() for values in ours), 1e-12)

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from .checks import InputError
 from .embeddings import EmbeddingSet, check_same_network
 from .evaluation import bootstrap_interval
-from .retrieval import distances_between
+from .neighbours import distances_between
 
 # %% ../nbs/09_few_shot.ipynb #054044c0
 def class_prototypes(
@@ -23,8 +24,8 @@ def class_prototypes(
 ) -> tuple[np.ndarray, np.ndarray]: # Names of the classes, sorted, shape (N,), and their prototypes, float32, shape (N, D)
     "Take the mean of the support embeddings of each class (Snell et al. 2017, arXiv:1703.05175); unit vectors are averaged as they are."
     vectors, labels = np.asarray(vectors, np.float32), np.asarray(labels)
-    if vectors.ndim != 2 or labels.shape != (len(vectors),): raise ValueError(f"Expected one label for each support vector, got vectors of shape {vectors.shape} and labels of shape {labels.shape}")
-    if not len(labels) or pd.isna(labels).any(): raise ValueError(f"Expected a label for every support image, got {len(labels)} labels of which {int(pd.isna(labels).sum())} are missing; drop these rows")
+    if vectors.ndim != 2 or labels.shape != (len(vectors),): raise InputError(f"Expected one label for each support vector, got vectors of shape {vectors.shape} and labels of shape {labels.shape}")
+    if not len(labels) or pd.isna(labels).any(): raise InputError(f"Expected a label for every support image, got {len(labels)} labels of which {int(pd.isna(labels).sum())} are missing; drop these rows")
     names, codes = np.unique(labels, return_inverse=True)
     is_of = (codes == np.arange(len(names))[:, None]).astype(np.float32)  # (N, S)
     return names, is_of @ vectors / is_of.sum(axis=1, keepdims=True)
@@ -35,10 +36,10 @@ def classify_episode(
     query:EmbeddingSet, # Images to be named; labels are used only to say what was right
 ) -> pd.DataFrame: # One row a query, in order: `path`, `label` (missing where unknown), `predicted`, `distance`, `runner_up`, `second_distance`, `correct` (missing where unknown)
     "Name each query after the class with the nearest prototype; the class that sorts first wins a tie."
-    if not len(query): raise ValueError("Expected images to be named, got an empty query")
+    if not len(query): raise InputError("Expected images to be named, got an empty query")
     check_same_network(support, query)
     names, prototypes = class_prototypes(support.vectors, support.labels)
-    if len(names) < 2: raise ValueError(f"Expected a support of at least two classes, got {len(names)}; with one there is nothing to choose")
+    if len(names) < 2: raise InputError(f"Expected a support of at least two classes, got {len(names)}; with one there is nothing to choose")
     distances = distances_between(np.asarray(query.vectors), prototypes)
     order, rows = distances.argsort(axis=1, kind="stable"), np.arange(len(query))
     predicted = names[order[:, 0]]
@@ -61,8 +62,8 @@ def few_shot_groups(
     "Group the rows of every class: by camera where it is known, else each row for itself."
     manifest = images.manifest if isinstance(images, EmbeddingSet) else images
     if not isinstance(manifest, pd.DataFrame): manifest = pd.DataFrame(dict(label=np.asarray(manifest)))
-    if "label" not in manifest: raise ValueError(f"Expected a column label, got the columns {', '.join(map(str, manifest))}; episodes need to know who is who")
-    if manifest["label"].isna().any(): raise ValueError(f"Expected a label for every image, got {int(manifest['label'].isna().sum())} without; drop these rows")
+    if "label" not in manifest: raise InputError(f"Expected a column label, got the columns {', '.join(map(str, manifest))}; episodes need to know who is who")
+    if manifest["label"].isna().any(): raise InputError(f"Expected a label for every image, got {int(manifest['label'].isna().sum())} without; drop these rows")
     rows = pd.Series(np.arange(len(manifest)).astype(str))
     camera = manifest["camera"].reset_index(drop=True).astype(object) if cross_camera and "camera" in manifest else pd.Series(pd.NA, index=rows.index, dtype=object)
     group = ("camera " + camera.astype(str)).where(camera.notna(), rows)
@@ -102,7 +103,7 @@ def draw_episode(
     for number in rng.permutation(len(groups)):
         if (one := deal_class(groups[number], shots, queries, rng)) is not None: dealt.append(one)
         if len(dealt) == ways: return Episode(*(np.stack(part) for part in zip(*dealt)))
-    raise ValueError(f"Expected at least {ways} classes with {shots} support images and {queries} queries each, got {len(dealt)} of {len(groups)} classes; ask for fewer ways, shots or queries, or give more images (queries come from other cameras than the support unless cross_camera=False)")
+    raise InputError(f"Expected at least {ways} classes with {shots} support images and {queries} queries each, got {len(dealt)} of {len(groups)} classes; ask for fewer ways, shots or queries, or give more images (queries come from other cameras than the support unless cross_camera=False)")
 
 # %% ../nbs/09_few_shot.ipynb #fceb85ce
 def sample_episode(
@@ -122,7 +123,7 @@ def sample_episode(
 def check_episode(ways:int, shots:int, queries:int):
     "Refuse sizes that make no episode."
     for name, value, low in (("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1)):
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low: raise ValueError(f"Expected {name} to be a whole number of at least {low}, got {value!r}")
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < low: raise InputError(f"Expected {name} to be a whole number of at least {low}, got {value!r}")
 
 # %% ../nbs/09_few_shot.ipynb #f92850bb
 def evaluate_few_shot(
@@ -137,8 +138,8 @@ def evaluate_few_shot(
     seed:int=0, # Seed of the episodes
 ) -> pd.DataFrame: # One row a combination: `ways`, `shots`, `accuracy` with `low` and `high` (95 %) in [0, 1], `chance`, `episodes`
     "Measure nearest-prototype accuracy over random episodes, with its bootstrap interval."
-    if over not in ("episodes", "classes"): raise ValueError(f"Expected over to be 'episodes' or 'classes', got {over!r}")
-    if not isinstance(episodes, (int, np.integer)) or episodes < 2: raise ValueError(f"Expected episodes to be a whole number of at least 2, got {episodes!r}")
+    if over not in ("episodes", "classes"): raise InputError(f"Expected over to be 'episodes' or 'classes', got {over!r}")
+    if not isinstance(episodes, (int, np.integer)) or episodes < 2: raise InputError(f"Expected episodes to be a whole number of at least 2, got {episodes!r}")
     groups, vectors, labels, found = few_shot_groups(embeddings, cross_camera), np.asarray(embeddings.check().vectors), embeddings.labels, []
     for n, k in [(n, k) for n in np.atleast_1d(ways) for k in np.atleast_1d(shots)]:
         check_episode(n, k, queries)

@@ -6,7 +6,7 @@
 __all__ = ['file_format', 'packaged_weights', 'pretrained_backbone', 'size_argument', 'set_last_stride', 'cut_backbone',
            'GeMPool', 'AveragePool', 'BandPool', 'GridPool', 'build_head', 'orthogonal', 'SiameseNet',
            'check_image_size', 'check_batch', 'as_map', 'save_model', 'settle', 'load_model', 'read_weights',
-           'read_notes']
+           'read_model_notes']
 
 # %% ../nbs/02_model.ipynb #c9df89b9
 import hashlib
@@ -23,6 +23,7 @@ from safetensors.torch import load as load_tensors, save as save_tensors
 from torch import Tensor, nn
 
 from . import __version__
+from .checks import InputError
 
 # %% ../nbs/02_model.ipynb #d1f01cef
 def packaged_weights() -> dict[str, Tensor]|None:
@@ -43,7 +44,7 @@ def pretrained_backbone(
         backbone = timm.create_model(name)
         own = backbone.state_dict()
         shapes = [[tuple(v.shape) for v in weights.values()] for weights in (own, tensors)]
-        if shapes[0] != shapes[1]: raise ValueError(f"Expected the packaged weights to have the shapes of timm's {name}, got others; install the versions that requirements.txt names")
+        if shapes[0] != shapes[1]: raise InputError(f"Expected the packaged weights to have the shapes of timm's {name}, got others; install the versions that requirements.txt names")
         backbone.load_state_dict(dict(zip(own, tensors.values())))
         return backbone
     try: return timm.create_model(name, pretrained=True, **size_argument(name, image_size))
@@ -56,7 +57,7 @@ def pretrained_backbone(
 def size_argument(name:str, image_size:tuple[int, int]|None) -> dict:
     "Return timm's `img_size` argument for a backbone that must know the size of its images, else nothing."
     if name.split(".")[0] not in timm.list_models():
-        raise ValueError(f"Expected the name of a timm backbone, got {name!r}; timm.list_models('*{name[:6]}*') lists similar ones")
+        raise InputError(f"Expected the name of a timm backbone, got {name!r}; timm.list_models('*{name[:6]}*') lists similar ones")
     config = timm.models.get_pretrained_cfg(name)
     return dict(img_size=tuple(image_size)) if config and config.fixed_input_size and image_size else {}
 
@@ -84,10 +85,10 @@ def cut_backbone(
 ):
     "Remove everything behind one of the stages of a backbone."
     if not hasattr(backbone, "prune_intermediate_layers"):
-        raise ValueError(f"Expected stage to be None for {type(backbone).__name__}, because timm cannot cut it, got {stage!r}; 'tf_efficientnet_lite0' and most others can end early")
-    if not isinstance(stage, int) or isinstance(stage, bool) or stage < 0: raise ValueError(f"Expected stage to be a whole number from 0, or None for the whole backbone, got {stage!r}")
+        raise InputError(f"Expected stage to be None for {type(backbone).__name__}, because timm cannot cut it, got {stage!r}; 'tf_efficientnet_lite0' and most others can end early")
+    if not isinstance(stage, int) or isinstance(stage, bool) or stage < 0: raise InputError(f"Expected stage to be a whole number from 0, or None for the whole backbone, got {stage!r}")
     try: backbone.prune_intermediate_layers([stage], prune_norm=True, prune_head=True)
-    except AssertionError as error: raise ValueError(f"Expected a stage of {type(backbone).__name__}, got {stage} ({error})") from error
+    except AssertionError as error: raise InputError(f"Expected a stage of {type(backbone).__name__}, got {stage} ({error})") from error
     backbone.num_features = backbone.feature_info[stage]["num_chs"]
 
 # %% ../nbs/02_model.ipynb #35a1d85a
@@ -144,8 +145,8 @@ def build_head(
              "batchnorm_linear": (lambda: nn.Sequential(nn.BatchNorm1d(channels), orthogonal(nn.Linear(channels, embedding_size))), embedding_size),
              "two_layer": (lambda: nn.Sequential(nn.Linear(channels, embedding_size), nn.BatchNorm1d(embedding_size), nn.ReLU(), nn.Linear(embedding_size, embedding_size)), embedding_size),
              None: (nn.Identity, channels)}
-    if name not in heads: raise ValueError(f"Expected head to be one of {', '.join(map(repr, heads))}, got {name!r}")
-    if not isinstance(embedding_size, int) or embedding_size < 1: raise ValueError(f"Expected embedding_size to be a whole number above 0, got {embedding_size!r}")
+    if name not in heads: raise InputError(f"Expected head to be one of {', '.join(map(repr, heads))}, got {name!r}")
+    if not isinstance(embedding_size, int) or embedding_size < 1: raise InputError(f"Expected embedding_size to be a whole number above 0, got {embedding_size!r}")
     build, size = heads[name]
     return build(), size
 
@@ -174,9 +175,9 @@ class SiameseNet(nn.Module):
     ):
         super().__init__()
         image_size = check_image_size(image_size)
-        if last_stride not in (1, None): raise ValueError(f"Expected last_stride to be 1 or None, got {last_stride!r}")
+        if last_stride not in (1, None): raise InputError(f"Expected last_stride to be 1 or None, got {last_stride!r}")
         pools = dict(average=AveragePool, gem=GeMPool, bands=BandPool, grid=GridPool)
-        if pool not in pools: raise ValueError(f"Expected pool to be 'average', 'gem', 'bands' or 'grid', got {pool!r}")
+        if pool not in pools: raise InputError(f"Expected pool to be 'average', 'gem', 'bands' or 'grid', got {pool!r}")
         size = size_argument(backbone, image_size)
         self.backbone = pretrained_backbone(backbone, image_size=image_size) if pretrained else timm.create_model(backbone, **size)
         self.backbone.reset_classifier(0)
@@ -215,7 +216,7 @@ class SiameseNet(nn.Module):
     def frozen_parts(self) -> list[nn.Module]:
         "Return the parts of the backbone that are not trained."
         try: return [self.backbone.get_submodule(name) for name in self.frozen]
-        except AttributeError as error: raise ValueError(f"Expected names of parts of the backbone, got {self.frozen} ({error}); the largest parts are {', '.join(name for name, _ in self.backbone.named_children())}") from error
+        except AttributeError as error: raise InputError(f"Expected names of parts of the backbone, got {self.frozen} ({error}); the largest parts are {', '.join(name for name, _ in self.backbone.named_children())}") from error
 
     def train(self, mode:bool=True) -> "SiameseNet":
         "Switch training mode; frozen parts stay in evaluation mode."
@@ -233,21 +234,21 @@ class SiameseNet(nn.Module):
 def check_image_size(image_size:tuple[int, int]) -> tuple[int, int]:
     "Return (height, width) as whole numbers of at least 32, or say what is wrong with them."
     try: height, width = (int(side) for side in image_size)
-    except (TypeError, ValueError) as error: raise ValueError(f"Expected image_size to be (height, width), got {image_size!r}") from error
-    if min(height, width) < 32: raise ValueError(f"Expected image_size of at least 32 x 32, because backbones halve it five times, got {height} x {width}")
+    except (TypeError, ValueError) as error: raise InputError(f"Expected image_size to be (height, width), got {image_size!r}") from error
+    if min(height, width) < 32: raise InputError(f"Expected image_size of at least 32 x 32, because backbones halve it five times, got {height} x {width}")
     return height, width
 
 
 def check_batch(images:Tensor, image_size:tuple[int, int]):
     "Refuse images of another type, shape or scale than the network was made for."
     if not isinstance(images, Tensor) or not images.is_floating_point():
-        raise ValueError(f"Expected a float tensor of images in [0, 1], got {getattr(images, 'dtype', type(images).__name__)}; divide uint8 images by 255 (ImageDataset does)")
+        raise InputError(f"Expected a float tensor of images in [0, 1], got {getattr(images, 'dtype', type(images).__name__)}; divide uint8 images by 255 (ImageDataset does)")
     if images.ndim != 4 or images.shape[1:] != (3, *image_size):
-        raise ValueError(f"Expected images of shape (B, 3, {image_size[0]}, {image_size[1]}), got {tuple(images.shape)}; ImageDataset(manifest, image_size={image_size}) resizes them")
+        raise InputError(f"Expected images of shape (B, 3, {image_size[0]}, {image_size[1]}), got {tuple(images.shape)}; ImageDataset(manifest, image_size={image_size}) resizes them")
     if images.device.type == "cpu" and images.numel() and not torch.jit.is_tracing():
         low, high = (value.item() for value in torch.aminmax(images.detach()))
         if not (low >= -0.01 and high <= 1.01):
-            raise ValueError(f"Expected images in [0, 1], got values from {low:.2f} to {high:.2f}; the network normalises them itself, so give it plain pixels divided by 255")
+            raise InputError(f"Expected images in [0, 1], got values from {low:.2f} to {high:.2f}; the network normalises them itself, so give it plain pixels divided by 255")
 
 
 def as_map(features:Tensor, backbone:nn.Module, image_size:tuple[int, int]) -> Tensor:
@@ -296,7 +297,7 @@ def settle(folder:Path):
     waiting, notes = folder / "model.safetensors.next", folder / "model.json"
     if not waiting.is_file() or not notes.is_file(): return
     with suppress(ValueError):  # a damaged JSON describes no weights
-        if hashlib.sha256(waiting.read_bytes()).hexdigest() == read_notes(notes)["sha256"]: os.replace(waiting, folder / "model.safetensors")
+        if hashlib.sha256(waiting.read_bytes()).hexdigest() == read_model_notes(notes)["sha256"]: os.replace(waiting, folder / "model.safetensors")
 
 
 def load_model(
@@ -304,14 +305,14 @@ def load_model(
 ) -> SiameseNet: # The network, in evaluation mode
     "Rebuild a network from its folder; a damaged file, an unknown format and a pickle are refused."
     folder = Path(folder)
-    if folder.is_file(): raise ValueError(f"Expected a folder with model.safetensors and model.json, got the file {folder}; pickled networks (.pt, .pth) are not opened, because a pickle can run code")
+    if folder.is_file(): raise InputError(f"Expected a folder with model.safetensors and model.json, got the file {folder}; pickled networks (.pt, .pth) are not opened, because a pickle can run code")
     if not (folder / "model.json").is_file(): raise FileNotFoundError(f"Expected model.json in {folder}, found none; save_model(model, folder) and fit(..., out=...) write such a folder (fit: below {Path('out') / 'model'})")
-    notes = read_notes(folder / "model.json")
+    notes = read_model_notes(folder / "model.json")
     content = read_weights(folder, notes["sha256"])
     try: model = SiameseNet(**notes["config"], pretrained=False)
-    except TypeError as error: raise ValueError(f"Expected the options of SiameseNet in {folder / 'model.json'}, got others ({error}); load it with version {notes.get('library')} of siamese_nbdev") from error
+    except TypeError as error: raise InputError(f"Expected the options of SiameseNet in {folder / 'model.json'}, got others ({error}); load it with version {notes.get('library')} of siamese_nbdev") from error
     try: model.freeze_backbone(notes.get("frozen", ())).load_state_dict(load_tensors(content))
-    except (SafetensorError, RuntimeError) as error: raise ValueError(f"Expected weights for the configuration of {folder}, got others ({str(error).splitlines()[0]}); load it with version {notes.get('library')} of siamese_nbdev") from error
+    except (SafetensorError, RuntimeError) as error: raise InputError(f"Expected weights for the configuration of {folder}, got others ({str(error).splitlines()[0]}); load it with version {notes.get('library')} of siamese_nbdev") from error
     return model.eval()
 
 
@@ -322,16 +323,16 @@ def read_weights(folder:Path, digest:str) -> bytes:
     for content in found:
         if hashlib.sha256(content).hexdigest() == digest: return content
     # Byte 8 of safetensors opens a JSON header; a pickle (in a zip file or plain) starts otherwise.
-    if found[0][8:9] != b"{" and found[0][:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"): raise ValueError(f"Expected safetensors, got a pickle in {folder / 'model.safetensors'}; it was not opened, because a pickle can run code")
-    raise ValueError(f"Expected the weights that {folder / 'model.json'} describes, got a file that is damaged or belongs to another save; copy the folder again, both files together")
+    if found[0][8:9] != b"{" and found[0][:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"): raise InputError(f"Expected safetensors, got a pickle in {folder / 'model.safetensors'}; it was not opened, because a pickle can run code")
+    raise InputError(f"Expected the weights that {folder / 'model.json'} describes, got a file that is damaged or belongs to another save; copy the folder again, both files together")
 
 
-def read_notes(path:Path) -> dict:
+def read_model_notes(path:Path) -> dict:
     "Read a network's JSON and check that it is one we understand."
     try: notes = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error: raise ValueError(f"Expected JSON in {path}, got something else ({error}); copy the folder again") from error
+    except ValueError as error: raise InputError(f"Expected JSON in {path}, got something else ({error}); copy the folder again") from error
     if not isinstance(notes, dict) or notes.get("format") != file_format:
-        raise ValueError(f"Expected a network of format {file_format} in {path}, got {notes.get('format') if isinstance(notes, dict) else type(notes).__name__}; load it with the version of siamese_nbdev that wrote it")
+        raise InputError(f"Expected a network of format {file_format} in {path}, got {notes.get('format') if isinstance(notes, dict) else type(notes).__name__}; load it with the version of siamese_nbdev that wrote it")
     missing = {"config", "sha256"} - set(notes)
-    if missing: raise ValueError(f"Expected the entries config and sha256 in {path}, {', '.join(sorted(missing))} missing; copy the folder again")
+    if missing: raise InputError(f"Expected the entries config and sha256 in {path}, {', '.join(sorted(missing))} missing; copy the folder again")
     return notes

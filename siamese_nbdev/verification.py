@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['most_pairs', 'check_pairs', 'sweep', 'grouped', 'roc', 'crossing', 'equal_error_rate', 'same_rows', 'different_rows',
-           'pair_distances', 'verification_pairs', 'quantile', 'plot_det', 'draw_people', 'evaluate_verification',
-           'people_in', 'pairs_needed', 'Threshold', 'fit_threshold', 'save_threshold', 'load_threshold', 'Verdict',
-           'verify_pair']
+           'distances_of_pairs', 'verification_pairs', 'quantile', 'plot_det', 'draw_identities',
+           'evaluate_verification', 'count_identities', 'pairs_needed', 'Threshold', 'fit_threshold', 'save_threshold',
+           'load_threshold', 'Verdict', 'verify_pair']
 
 # %% ../nbs/08_verification.ipynb #b52e586b
 import json
@@ -21,21 +21,22 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
+from .checks import InputError, check_choice
 from .embeddings import EmbeddingSet, embed_images
-from .model import SiameseNet, load_model, read_notes
-from .retrieval import check_metric, measure
-from .training import replacing
+from .model import SiameseNet, load_model, read_model_notes
+from .neighbours import metrics_known, pair_distances
+from .files import replacing
 
 # %% ../nbs/08_verification.ipynb #e912d856
 def check_pairs(pairs:pd.DataFrame, weights:np.ndarray|None=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Return distances, whether they are of the same identity, and weights of pairs, or say what is wrong with them."
     missing = {"distance", "is_same"} - set(getattr(pairs, "columns", []))
-    if missing: raise ValueError(f"Expected pairs with the columns distance and is_same, got {type(pairs).__name__} without {', '.join(sorted(missing))}; verification_pairs(embeddings) makes them")
+    if missing: raise InputError(f"Expected pairs with the columns distance and is_same, got {type(pairs).__name__} without {', '.join(sorted(missing))}; verification_pairs(embeddings) makes them")
     distances, is_same = pairs["distance"].to_numpy(np.float64), pairs["is_same"].to_numpy(bool)
-    if np.isnan(distances).any(): raise ValueError(f"Expected a distance for every pair, got {int(np.isnan(distances).sum())} that are no number")
-    if is_same.all() or not is_same.any(): raise ValueError(f"Expected pairs of both kinds, got {int(is_same.sum())} of the same identity and {int((~is_same).sum())} of different ones; give identities with two images each, and two identities or more")
+    if np.isnan(distances).any(): raise InputError(f"Expected a distance for every pair, got {int(np.isnan(distances).sum())} that are no number")
+    if is_same.all() or not is_same.any(): raise InputError(f"Expected pairs of both kinds, got {int(is_same.sum())} of the same identity and {int((~is_same).sum())} of different ones; give identities with two images each, and two identities or more")
     weights = np.ones(len(pairs)) if weights is None else np.asarray(weights, np.float64)
-    if weights.shape != (len(pairs),): raise ValueError(f"Expected one weight for each of {len(pairs)} pairs, got shape {weights.shape}")
+    if weights.shape != (len(pairs),): raise InputError(f"Expected one weight for each of {len(pairs)} pairs, got shape {weights.shape}")
     return distances, is_same, weights
 
 
@@ -103,7 +104,7 @@ def different_rows(codes:np.ndarray, count:int|None, rng:np.random.Generator) ->
     images = len(codes)
     total = (images ** 2 - (np.bincount(codes) ** 2).sum()) // 2
     if count is None or count > total // 2:
-        if images * (images - 1) // 2 > most_pairs: raise ValueError(f"Expected at most {most_pairs:,} pairs at once, got {images:,} images, which make {images * (images - 1) // 2:,}; draw some of them with count=")
+        if images * (images - 1) // 2 > most_pairs: raise InputError(f"Expected at most {most_pairs:,} pairs at once, got {images:,} images, which make {images * (images - 1) // 2:,}; draw some of them with count=")
         rows = np.stack(np.triu_indices(images, 1))
         rows = rows[:, codes[rows[0]] != codes[rows[1]]]
         return rows if count is None or count >= total else rows[:, rng.choice(total, count, replace=False)]
@@ -115,14 +116,14 @@ def different_rows(codes:np.ndarray, count:int|None, rng:np.random.Generator) ->
     return np.stack(np.divmod(rng.choice(numbers, count, replace=False), images))
 
 
-def pair_distances(
+def distances_of_pairs(
     vectors:np.ndarray, # Embeddings, shape (N, D)
     rows:np.ndarray, # Rows of each pair, shape (2, P)
     metric:str="euclidean", # "euclidean" or "cosine"
 ) -> np.ndarray: # float32, shape (P,); smaller is closer
     "Measure the distance of each pair."
-    check_metric(metric)
-    return measure(np.asarray(vectors), np.asarray(vectors), *rows, metric).astype(np.float32)
+    check_choice("metric", metric, metrics_known)
+    return pair_distances(np.asarray(vectors), np.asarray(vectors), *rows, metric).astype(np.float32)
 
 # %% ../nbs/08_verification.ipynb #6d92e255
 def verification_pairs(
@@ -135,9 +136,9 @@ def verification_pairs(
     seed:int=0, # Seed of the draw
 ) -> pd.DataFrame: # One row a pair: `path`, `other`, `label`, `other_label`, `is_same`, `distance`; `fold` where a list was given
     "Pair images of the same and of different identities and measure their distances; no image meets itself."
-    if count is not None and (not isinstance(count, (int, np.integer)) or count < 1): raise ValueError(f"Expected count to be a whole number above 0 or None, got {count!r}")
+    if count is not None and (not isinstance(count, (int, np.integer)) or count < 1): raise InputError(f"Expected count to be a whole number above 0 or None, got {count!r}")
     if not isinstance(embeddings, EmbeddingSet):
-        if not isinstance(embeddings, (list, tuple)) or not len(embeddings): raise ValueError(f"Expected an EmbeddingSet or a list of some, got {type(embeddings).__name__ if not isinstance(embeddings, (list, tuple)) else 'an empty one'}; embed_images(model, manifest) makes one")
+        if not isinstance(embeddings, (list, tuple)) or not len(embeddings): raise InputError(f"Expected an EmbeddingSet or a list of some, got {type(embeddings).__name__ if not isinstance(embeddings, (list, tuple)) else 'an empty one'}; embed_images(model, manifest) makes one")
         options = dict(count=count, balanced=balanced, exclude_same_camera=exclude_same_camera, metric=metric, seed=seed)
         folds = [verification_pairs(one, **options) for one in embeddings]
         pairs = pd.concat([one.assign(fold=number) for number, one in enumerate(folds)], ignore_index=True)
@@ -145,7 +146,7 @@ def verification_pairs(
         return pairs
     labels, manifest, rng = embeddings.labels, embeddings.manifest, np.random.default_rng(seed)
     embeddings.check()
-    if pd.isna(labels).any(): raise ValueError(f"Expected a label for every image, got {int(pd.isna(labels).sum())} without; leave them out with select")
+    if pd.isna(labels).any(): raise InputError(f"Expected a label for every image, got {int(pd.isna(labels).sum())} without; leave them out with select")
     codes, known = pd.factorize(labels)[0], exclude_same_camera and "camera" in manifest and manifest["camera"].notna().all()
     same = same_rows(codes, manifest["camera"].to_numpy() if known else None)
     if count is not None and same.shape[1] > count: same = same[:, rng.choice(same.shape[1], count, replace=False)]
@@ -153,7 +154,7 @@ def verification_pairs(
     rows = np.concatenate([same, different_rows(codes, min(limits, default=None), rng)], axis=1)
     first, second = rows = rows[:, np.lexsort(rows[::-1])]
     paths = manifest["path"].to_numpy()
-    pairs = pd.DataFrame(dict(path=paths[first], other=paths[second], label=labels[first], other_label=labels[second], is_same=codes[first] == codes[second], distance=pair_distances(embeddings.vectors, rows, metric)))
+    pairs = pd.DataFrame(dict(path=paths[first], other=paths[second], label=labels[first], other_label=labels[second], is_same=codes[first] == codes[second], distance=distances_of_pairs(embeddings.vectors, rows, metric)))
     pairs.attrs = dict(metric=metric, flip=bool(embeddings.meta.get("flip", False)), model_id=embeddings.meta.get("model_id"))
     return pairs
 
@@ -193,14 +194,14 @@ def plot_det(
     return ax
 
 # %% ../nbs/08_verification.ipynb #bde159fb
-def draw_people(
+def draw_identities(
     pairs:pd.DataFrame, # Pairs with `label`, `other_label` and `is_same`
     repeats:int=1000, # Draws
     seed:int=0, # Seed of the draws
 ) -> Iterator[np.ndarray]: # Weight of each pair, shape (N,), draw by draw
     "Draw identities with replacement; a pair of two weighs the product of their counts, a pair of one its count (Owen 2007, doi:10.1214/07-AOAS122)."
     missing = {"label", "other_label"} - set(pairs.columns)
-    if missing: raise ValueError(f"Expected pairs with the columns label and other_label to draw identities, {', '.join(sorted(missing))} missing; take bootstrap=0 to do without intervals")
+    if missing: raise InputError(f"Expected pairs with the columns label and other_label to draw identities, {', '.join(sorted(missing))} missing; take repeats=0 to do without intervals")
     codes, names = pd.factorize(pd.concat([pairs["label"], pairs["other_label"]], ignore_index=True))
     first, second = codes[:len(pairs)], codes[len(pairs):]
     is_same, rng = pairs["is_same"].to_numpy(bool), np.random.default_rng(seed)
@@ -214,12 +215,12 @@ def evaluate_verification(
     *,
     false_accept_rates:tuple[float, ...]=(0.01, 0.001), # Rates at which to report the true accept rate
     threshold:float|None=None, # Also report both rates at this distance, chosen elsewhere
-    bootstrap:int=1000, # Draws for the intervals; 0 leaves them out
+    repeats:int=1000, # Draws for the intervals; 0 leaves them out
     seed:int=0, # Seed of the draws
 ) -> pd.DataFrame: # Indexed by metric: `value` and its 95 % interval, `low` and `high`, in [0, 1], `threshold`, and how many `false_accepts` are behind it
     "Score verification: equal error rate, true accept rates at false accept rates, and the rates at a given threshold, with intervals over people."
     distances, is_same, _ = check_pairs(pairs)
-    if not all(0 < rate < 1 for rate in false_accept_rates): raise ValueError(f"Expected false_accept_rates between 0 and 1, got {false_accept_rates}")
+    if not all(0 < rate < 1 for rate in false_accept_rates): raise InputError(f"Expected false_accept_rates between 0 and 1, got {false_accept_rates}")
     order, ends = grouped(distances)
     limits, fixed = np.append(-np.inf, distances[order][ends]), None if threshold is None else np.searchsorted(distances[order][ends], threshold, side="right")
     def figures(weights):
@@ -229,19 +230,19 @@ def evaluate_verification(
         return [rate] + [true[row] for row in rows[1:1 + len(false_accept_rates)]] + ([] if fixed is None else [false[fixed], true[fixed]]), rows, false
     values, rows, false = figures(np.ones(len(pairs)))
     low, high = np.full((2, len(values)), math.nan)
-    if bootstrap:
+    if repeats:
         # A draw without any pair of one kind says nothing.
-        draws = [figures(weights)[0] if weights[is_same].any() and weights[~is_same].any() else [math.nan] * len(values) for weights in draw_people(pairs, bootstrap, seed)]
+        draws = [figures(weights)[0] if weights[is_same].any() and weights[~is_same].any() else [math.nan] * len(values) for weights in draw_identities(pairs, repeats, seed)]
         low, high = np.nanquantile(draws, [0.025, 0.975], axis=0)
     names = ["equal_error_rate"] + [f"true_accept_at_{rate:g}" for rate in false_accept_rates] + ([] if fixed is None else ["false_accept_rate", "true_accept_rate"])
     different = int((~is_same).sum())
     table = pd.DataFrame(dict(value=values, low=low, high=high, threshold=limits[rows], false_accepts=np.round(false[rows] * different).astype(int)), index=pd.Index(names, name="metric"))
     if fixed is not None: table.loc[["false_accept_rate", "true_accept_rate"], "threshold"] = threshold
-    table.attrs = dict(same_pairs=int(is_same.sum()), different_pairs=different, people=people_in(pairs))
+    table.attrs = dict(same_pairs=int(is_same.sum()), different_pairs=different, people=count_identities(pairs))
     return table
 
 
-def people_in(pairs:pd.DataFrame) -> int|None:
+def count_identities(pairs:pd.DataFrame) -> int|None:
     "Count the identities in pairs, where they are known."
     return int(pd.concat([pairs["label"], pairs["other_label"]]).nunique()) if {"label", "other_label"} <= set(pairs.columns) else None
 
@@ -251,7 +252,7 @@ def pairs_needed(
     level:float=0.95, # Confidence of the claim
 ) -> int: # Fewest independent pairs of different identities, none of them accepted, that support it
     "Count the pairs that a claimed false accept rate needs at the very least (the rule of three, exactly)."
-    if not 0 < false_accept_rate < 1: raise ValueError(f"Expected a false accept rate between 0 and 1, got {false_accept_rate!r}")
+    if not 0 < false_accept_rate < 1: raise InputError(f"Expected a false accept rate between 0 and 1, got {false_accept_rate!r}")
     return math.ceil(math.log(1 - level) / math.log1p(-false_accept_rate))
 
 # %% ../nbs/08_verification.ipynb #179181dc
@@ -277,21 +278,21 @@ def fit_threshold(
     pairs:pd.DataFrame, # Pairs of validation people: people whom neither training nor the test has seen
     false_accept_rate:float=0.01, # Target: share of different pairs that may be accepted
     *,
-    bootstrap:int=1000, # Draws for the interval; 0 leaves it out
+    repeats:int=1000, # Draws for the interval; 0 leaves it out
     seed:int=0, # Seed of the draws
 ) -> Threshold:
     "Find the largest distance that meets a target false accept rate, or say how many pairs the target would need."
     needed, (_, is_same, _) = pairs_needed(false_accept_rate), check_pairs(pairs)
     different = int((~is_same).sum())
     if different < needed:
-        raise ValueError(f"Expected at least {needed:,} pairs of different identities to claim a false accept rate of {false_accept_rate:g}, got {different:,}; add people, or ask for {math.ceil(3e4 / different) / 1e4:g} or more")
+        raise InputError(f"Expected at least {needed:,} pairs of different identities to claim a false accept rate of {false_accept_rate:g}, got {different:,}; add people, or ask for {math.ceil(3e4 / different) / 1e4:g} or more")
     curve = roc(pairs)
     row = curve[curve["false_accept_rate"] <= false_accept_rate].iloc[-1]
-    if row["threshold"] == -np.inf: raise ValueError(f"Expected a distance that accepts at most {false_accept_rate:g} of the different pairs, got none: more than that share lies at the smallest distance of all, {curve['threshold'][1]:g}; did the network collapse?")
-    scores = evaluate_verification(pairs, false_accept_rates=(), threshold=row["threshold"], bootstrap=bootstrap if people_in(pairs) else 0, seed=seed)
+    if row["threshold"] == -np.inf: raise InputError(f"Expected a distance that accepts at most {false_accept_rate:g} of the different pairs, got none: more than that share lies at the smallest distance of all, {curve['threshold'][1]:g}; did the network collapse?")
+    scores = evaluate_verification(pairs, false_accept_rates=(), threshold=row["threshold"], repeats=repeats if count_identities(pairs) else 0, seed=seed)
     rate, kept = scores.loc["false_accept_rate"], scores.loc["true_accept_rate"]
     made = {name: pairs.attrs[name] for name in ("metric", "flip", "model_id") if name in pairs.attrs}
-    return Threshold(float(row["threshold"]), false_accept_rate, float(rate["value"]), float(rate["low"]), float(rate["high"]), float(kept["value"]), different, int(is_same.sum()), people_in(pairs), needed, **made)
+    return Threshold(float(row["threshold"]), false_accept_rate, float(rate["value"]), float(rate["low"]), float(rate["high"]), float(kept["value"]), different, int(is_same.sum()), count_identities(pairs), needed, **made)
 
 # %% ../nbs/08_verification.ipynb #4af2519e
 def save_threshold(
@@ -300,8 +301,8 @@ def save_threshold(
 ) -> Path: # The folder
     "Note a threshold in the network's `model.json`; an earlier one is replaced, everything else stays."
     folder = Path(folder)
-    notes = read_notes(folder / "model.json")
-    if threshold.model_id not in (None, notes["model_id"]): raise ValueError(f"Expected a threshold of the network in {folder} ({notes['model_id']}), got one of {threshold.model_id}; fit it on pairs that this network embedded")
+    notes = read_model_notes(folder / "model.json")
+    if threshold.model_id not in (None, notes["model_id"]): raise InputError(f"Expected a threshold of the network in {folder} ({notes['model_id']}), got one of {threshold.model_id}; fit it on pairs that this network embedded")
     values = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(threshold).items()}
     notes["extra"] = (notes.get("extra") or {}) | dict(threshold=values | dict(model_id=notes["model_id"]))
     with replacing(folder / "model.json") as file: file.write_text(json.dumps(notes, indent=1), encoding="utf-8")
@@ -314,12 +315,12 @@ def load_threshold(
     "Read the threshold that `save_threshold` noted beside a network."
     folder = Path(folder)
     if not (folder / "model.json").is_file(): raise FileNotFoundError(f"Expected model.json in {folder}, found none; give the folder of a network, such as runs/demo/model")
-    notes = read_notes(folder / "model.json")
+    notes = read_model_notes(folder / "model.json")
     values = (notes.get("extra") or {}).get("threshold")
-    if values is None: raise ValueError(f"Expected a threshold noted in {folder / 'model.json'}, found none; save one with save_threshold(folder, fit_threshold(pairs)), or give a distance")
+    if values is None: raise InputError(f"Expected a threshold noted in {folder / 'model.json'}, found none; save one with save_threshold(folder, fit_threshold(pairs)), or give a distance")
     try: threshold = Threshold(**values | {end: math.nan for end in ("low", "high") if values.get(end) is None})
-    except (TypeError, AttributeError) as error: raise ValueError(f"Expected a threshold as save_threshold writes it in {folder / 'model.json'}, got {values!r} ({error}); fit and save it again") from error
-    if threshold.model_id != notes.get("model_id"): raise ValueError(f"Expected a threshold of the network in {folder}, got one of another ({threshold.model_id}); fit and save it again")
+    except (TypeError, AttributeError) as error: raise InputError(f"Expected a threshold as save_threshold writes it in {folder / 'model.json'}, got {values!r} ({error}); fit and save it again") from error
+    if threshold.model_id != notes.get("model_id"): raise InputError(f"Expected a threshold of the network in {folder}, got one of another ({threshold.model_id}); fit and save it again")
     return threshold
 
 # %% ../nbs/08_verification.ipynb #77c2c9d6
@@ -349,13 +350,13 @@ def verify_pair(
 ) -> Verdict: # `is_same`, `distance`, `threshold`; its text is a sentence
     "Answer whether two image files show the same identity."
     if threshold is None:
-        if isinstance(model, SiameseNet): raise ValueError("Expected a threshold with a network in memory, got none; give fit_threshold(pairs), a distance, or the folder of a network that has one saved")
+        if isinstance(model, SiameseNet): raise InputError("Expected a threshold with a network in memory, got none; give fit_threshold(pairs), a distance, or the folder of a network that has one saved")
         threshold = load_threshold(model)
     model = model if isinstance(model, SiameseNet) else load_model(model)
     known = isinstance(threshold, Threshold)
-    if known and threshold.model_id not in (None, model.model_id()): raise ValueError(f"Expected a threshold of this network ({model.model_id()}), got one of {threshold.model_id}; fit it on pairs that this network embedded")
-    if not known and not math.isfinite(threshold): raise ValueError(f"Expected threshold to be a distance, got {threshold!r}")
+    if known and threshold.model_id not in (None, model.model_id()): raise InputError(f"Expected a threshold of this network ({model.model_id()}), got one of {threshold.model_id}; fit it on pairs that this network embedded")
+    if not known and not math.isfinite(threshold): raise InputError(f"Expected threshold to be a distance, got {threshold!r}")
     files = pd.DataFrame(dict(path=[Path(first).as_posix(), Path(second).as_posix()]))
     embedded = embed_images(model, files, flip=threshold.flip if known else False, on_error="raise", progress=False)
-    distance = float(pair_distances(embedded.vectors, np.array([[0], [1]]), threshold.metric if known else "euclidean")[0])
+    distance = float(distances_of_pairs(embedded.vectors, np.array([[0], [1]]), threshold.metric if known else "euclidean")[0])
     return Verdict(distance <= (threshold.distance if known else threshold), distance, threshold if known else float(threshold))

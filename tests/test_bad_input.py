@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+from siamese_nbdev.checks import InputError
 from siamese_nbdev.data import audit_split, check_images, images_from_csv, images_from_filenames, images_from_folder, read_image, read_triplets, show_images, split_by_label, split_query_gallery
 from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, TripletDataset, augment
 from siamese_nbdev.model import load_model
@@ -100,6 +101,6 @@ cases = {
 @pytest.mark.parametrize("name", cases)
 def test_bad_input(name, there):
     call, said = cases[name]
-    with pytest.raises((ValueError, FileNotFoundError)) as caught: call(there)
-    assert type(caught.value) in (ValueError, FileNotFoundError), f"a {type(caught.value).__name__} got through"
+    with pytest.raises((InputError, FileNotFoundError)) as caught: call(there)
+    assert type(caught.value) in (InputError, FileNotFoundError), f"a {type(caught.value).__name__} got through"
     assert said in str(caught.value) and "xpected" in str(caught.value), str(caught.value)

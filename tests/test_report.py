@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_nbdev.cli import Plan, carry_out, plan_run, report_page, write_report
+from siamese_nbdev.cli import Plan, execute_plan, plan_run, report_page, write_report
 
 top = Path(__file__).resolve().parent.parent
 page = top / "nbs" / "applications" / "your_own_images.ipynb"
@@ -124,7 +124,7 @@ def test_a_report_that_fails_halfway(finished, monkeypatch):
 def test_without_papermill_everything_but_the_report(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "papermill", None)
     plan = plan_run(draw(tmp_path / "flat", 5, images=1), tmp_path / "run", image_size=(64, 64))
-    results = carry_out(plan)
+    results = execute_plan(plan)
     assert write_report(plan.out) is None
     assert "papermill is not installed" in (said := capsys.readouterr().err) and "siamese-nbdev[report]" in said
     assert len(results.index) == 5 and not (plan.out / "report.html").exists()
@@ -134,7 +134,7 @@ def test_a_folder_without_labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(draw(Path("flat"), 7, images=1) / "0-0.png", "flat/0-again.png")
     plan = plan_run("flat", "run", image_size=(64, 64))
-    carry_out(plan)
+    execute_plan(plan)
     assert write_report(plan.out) == Path("run/report.html") and not Path("run/model").exists()
     words, pictures = check_self_contained(tmp_path / "run" / "report.html")
     assert "No labels, so nothing is trained or measured" in words and "How good is it" not in words and "0-again.png" in words and pictures >= 4
