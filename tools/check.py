@@ -1,142 +1,235 @@
-"""Everything that CI checks, counted: `python tools/check.py [clean] [export] [readme] [outputs] [imports] [notebooks] [pytest]`.
+"""Everything that CI checks, counted: `python tools/check.py [NAME ...]`, with the names `clean`, `export`, `readme`,
+`outputs`, `style`, `ruff`, `pyright`, `imports`, `notebooks` and `pytest`.
 
 Without names all of them run. The last line is `N passed, N failed`; the exit status is 1 if anything failed.
 """
-import json, os, re, shutil, subprocess, sys, tempfile, time
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import style
+
 top = Path(__file__).resolve().parent.parent
 results: list[tuple[str, bool]] = []
+one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}  # two checks run side by side
+longest = ["06_retrieval", "14_cli", "04_training", "07_evaluation", "08_verification"]  # these begin first
 
 
-def report(name: str, ok: bool, seconds: float, detail: str = ""):
+def report(name: str, ok: bool, seconds: float, detail: str = "") -> None:
     "Count one result and print it, with what went wrong."
     results.append((name, ok))
     print(f"{'ok    ' if ok else 'FAILED'} {name} ({seconds:.0f} s)", flush=True)
-    if not ok and detail: print("\n".join("       " + line for line in detail.strip().splitlines()[-60:]), flush=True)
+    if not ok and detail:
+        print("\n".join("       " + line for line in detail.strip().splitlines()[-60:]), flush=True)
 
 
 def run(command: list, **options) -> tuple[bool, str]:
     "Run a command from the top folder and return whether it succeeded, with its output."
-    done = subprocess.run([str(c) for c in command], cwd=options.pop("cwd", top), text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, errors="replace", **options)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=options.pop("cwd", top),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        errors="replace",
+        **options,
+    )
     return done.returncode == 0, done.stdout
 
 
-def nbdev(name: str) -> Path: return Path(sys.executable).parent / name
-
-
-def notebooks() -> list[Path]:
-    return sorted(p for p in (top / "nbs").rglob("*.ipynb")
-                  if not any(part.startswith((".", "_")) for part in p.relative_to(top).parts))
+def program(name: str) -> Path:
+    "Return a program that lies beside this Python."
+    return Path(sys.executable).parent / name
 
 
 def differences(a: Path, b: Path, pattern: str) -> str:
     "Name the files below two folders whose contents differ."
-    names = {p.relative_to(root) for root in (a, b) for p in root.rglob(pattern)
-             if "__pycache__" not in p.parts and ".ipynb_checkpoints" not in p.parts}
-    read = lambda p: p.read_text(encoding="utf-8") if p.exists() else None
-    return "\n".join(str(n) for n in sorted(names) if read(a / n) != read(b / n))
+    skipped = ("__pycache__", ".ipynb_checkpoints")
+    names = {
+        path.relative_to(root)
+        for root in (a, b)
+        for path in root.rglob(pattern)
+        if not any(part in skipped for part in path.parts)
+    }
+
+    def content(path: Path) -> str | None:
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    return "\n".join(str(name) for name in sorted(names) if content(a / name) != content(b / name))
 
 
-def check_sync(kind: str):
+def check_sync(kind: str) -> None:
     "Run nbdev_clean or nbdev_export on a copy; nothing may change."
     started = time.time()
+    leave = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "runs")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("settings.ini", "setup.py", "pyproject.toml"): shutil.copy(top / name, copy)
+        for name in ("settings.ini", "setup.py", "pyproject.toml"):
+            shutil.copy(top / name, copy)
         for name in ("nbs", "siamese_nbdev"):
-            shutil.copytree(top / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "runs"))
-        ok, text = run([nbdev("nbdev_clean" if kind == "clean" else "nbdev_export")], cwd=copy)
-        changed = differences(top / "nbs", copy / "nbs", "*.ipynb") if kind == "clean" else \
-            differences(top / "siamese_nbdev", copy / "siamese_nbdev", "*.py")
-    advice = {"clean": "not clean (run nbdev_clean):", "export": "out of step with its notebook (run nbdev_export):"}[kind]
-    report({"clean": "notebooks are clean", "export": "package equals its notebooks"}[kind], ok and not changed,
-           time.time() - started, f"{advice}\n{changed}" if changed else text)
+            shutil.copytree(top / name, copy / name, ignore=leave)
+        ok, text = run([program(f"nbdev_{kind}")], cwd=copy)
+        place, pattern = ("nbs", "*.ipynb") if kind == "clean" else ("siamese_nbdev", "*.py")
+        changed = differences(top / place, copy / place, pattern)
+    advice = {"clean": "not clean", "export": "out of step with its notebook"}[kind]
+    detail = f"{advice} (run nbdev_{kind}):\n{changed}" if changed else text
+    title = {"clean": "notebooks are clean", "export": "package equals its notebooks"}[kind]
+    report(title, ok and not changed, time.time() - started, detail)
 
 
-def check_readme():
+def check_command(title: str, command: list) -> None:
+    "Run a command that says by its exit status whether all is well."
     started = time.time()
-    ok, text = run([sys.executable, "tools/readme.py", "--check"])
-    report("README follows nbs/index.ipynb", ok, time.time() - started, text)
+    ok, text = run(command)
+    report(title, ok, time.time() - started, text)
 
 
-def check_outputs():
-    "Saved outputs hold no error, no warning, no progress bar and no path of somebody's machine."
-    started, found = time.time(), []
+def output_problems(output: dict) -> list[str]:
+    "Say what in one saved output is not fit to publish."
     private = re.compile(r"(?<![\w.])/(?:tmp|root|work|home|Users)/[\w.-]+")
-    for page in notebooks():
+    shown = output.get("data") or {"text": output.get("text", "")}
+    text = json.dumps({kind: value for kind, value in shown.items() if not kind.startswith("image")})
+    found = []
+    if output["output_type"] == "error":
+        found.append("a saved error")
+    if path := private.search(text):
+        found.append(path.group())
+    if re.search(r"warning:", text, re.I):
+        found.append("a warning")
+    if output.get("name") == "stderr" and "\\r" in text:
+        found.append("a progress bar")
+    return found
+
+
+def check_outputs() -> None:
+    "Saved outputs hold no error, no warning, no progress bar and no path of somebody's machine."
+    started = time.time()
+    found = []
+    for page in style.notebooks():
         for number, cell in enumerate(json.loads(page.read_text(encoding="utf-8"))["cells"]):
             for output in cell.get("outputs", []):
-                text = json.dumps({k: v for k, v in (output.get("data") or {"text": output.get("text", "")}).items() if not k.startswith("image")})
-                if output["output_type"] == "error": found.append(f"{page.name} cell {number}: a saved error")
-                if private.search(text): found.append(f"{page.name} cell {number}: {private.search(text).group()}")
-                if re.search(r"warning:", text, re.I): found.append(f"{page.name} cell {number}: a warning")
-                if output.get("name") == "stderr" and "\\r" in text: found.append(f"{page.name} cell {number}: a progress bar")
+                found += [f"{page.name} cell {number}: {problem}" for problem in output_problems(output)]
     report("saved outputs are fit to publish", not found, time.time() - started, "\n".join(found))
 
 
+def check_style() -> None:
+    "Layout of cells, public names, and the direction of imports, each counted on its own."
+    checks: dict[str, Callable] = {
+        "cells are set wide": lambda: (problem for page in style.notebooks() for problem in style.cell_problems(page)),
+        "public names equal the contract": style.public_problems,
+        "pages import lower pages only": style.import_problems,
+    }
+    for title, look in checks.items():
+        started = time.time()
+        found = list(look())
+        report(title, not found, time.time() - started, "\n".join(found))
+
+
+def check_ruff() -> None:
+    "The linter passes over the package, the scripts and the notebooks."
+    places = ["siamese_nbdev", "tools", "tests", "benchmarks", "setup.py", "nbs"]
+    check_command("ruff", [program("ruff"), "check", "--quiet", *places])
+
+
+def check_pyright() -> None:
+    "The types of the package hold."
+    check_command("pyright", [program("pyright")])
+
+
 def modules() -> list[str]:
-    return ["siamese_nbdev" if path.stem == "__init__" else f"siamese_nbdev.{path.stem}" for path in sorted((top / "siamese_nbdev").glob("*.py")) if path.stem != "_modidx"]
+    "List the modules of the package."
+    stems = [path.stem for path in sorted((top / "siamese_nbdev").glob("*.py")) if path.stem != "_modidx"]
+    return ["siamese_nbdev" if stem == "__init__" else f"siamese_nbdev.{stem}" for stem in stems]
 
 
-def check_import(module: str):
+def check_import(module: str) -> None:
     "A module imports in a fresh interpreter in which nbdev and fastcore do not exist."
-    blocked = "import sys; sys.modules['nbdev'] = sys.modules['fastcore'] = sys.modules['IPython'] = None; import importlib; importlib.import_module(sys.argv[1])"
-    started = time.time()
-    ok, text = run([sys.executable, "-W", "error::SyntaxWarning", "-c", blocked, module])
-    report(f"import {module} without nbdev", ok, time.time() - started, text)
+    blocked = (
+        "import importlib, sys; "
+        "sys.modules['nbdev'] = sys.modules['fastcore'] = sys.modules['IPython'] = None; "
+        "importlib.import_module(sys.argv[1])"
+    )
+    command = [sys.executable, "-W", "error::SyntaxWarning", "-c", blocked, module]
+    check_command(f"import {module} without nbdev", command)
 
 
-def prepare():
+def prepare() -> None:
     "Render the pedestrians and train the small network that pages load, once, before pages run side by side."
     started = time.time()
-    done = subprocess.run([sys.executable, "-c", "from siamese_nbdev.training import demo_model; demo_model('.')"], cwd=top)
+    code = "from siamese_nbdev.training import demo_model; demo_model('.')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=top)
     report("pedestrians rendered, small network trained", done.returncode == 0, time.time() - started)
 
 
-one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}  # two checks run side by side
-
-
-def check_notebook(page: Path):
+def check_notebook(page: Path) -> None:
     "Run one notebook as nbdev_test does."
     started = time.time()
-    ok, text = run([nbdev("nbdev_test"), "--path", page, "--n_workers", "0"], env=one_thread, timeout=900)
-    skipped = re.findall(r"^SKIPPED:.*$", text, re.M)
-    report(f"{page.relative_to(top)}{''.join(' [' + s + ']' for s in skipped)}", ok, time.time() - started, text)
+    ok, text = run([program("nbdev_test"), "--path", page, "--n_workers", "0"], env=one_thread, timeout=900)
+    skipped = "".join(f" [{line}]" for line in re.findall(r"^SKIPPED:.*$", text, re.M))
+    report(f"{page.relative_to(top)}{skipped}", ok, time.time() - started, text)
 
 
-def check_pytest():
+def check_pytest() -> None:
+    "Run the process tests and count each of them."
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        ok, text = run([sys.executable, "-m", "pytest", "-q", "-rs", "--junitxml", f"{folder}/junit.xml"], env=one_thread)
+        listing = Path(folder, "junit.xml")
+        ok, text = run([sys.executable, "-m", "pytest", "-q", "-rs", "--junitxml", listing], env=one_thread)
         print(text, flush=True)
-        if not Path(folder, "junit.xml").exists(): return report("pytest", False, time.time() - started, text)
-        for case in ElementTree.parse(f"{folder}/junit.xml").iter("testcase"):
-            if case.find("skipped") is None:
-                results.append((case.get("name"), case.find("failure") is None and case.find("error") is None))
-        if not ok and all(r for _, r in results): report("pytest", False, time.time() - started, text)
+        cases = list(ElementTree.parse(listing).iter("testcase")) if listing.exists() else []
+    for case in cases:
+        if case.find("skipped") is None:
+            passed = case.find("failure") is None and case.find("error") is None
+            results.append((case.get("name", "test"), passed))
+    if not cases or (not ok and all(passed for _, passed in results)):
+        report("pytest", False, time.time() - started, text)
 
 
-def main(wanted: list[str]):
+def in_order(pages: list[Path]) -> list[Path]:
+    "Put the pages that take longest first, so that two workers end at about the same time."
+    return sorted(pages, key=lambda page: page.stem not in longest)
+
+
+def main(wanted: list[str]) -> bool:
     started = time.time()
-    run_all = not wanted
+
+    def is_wanted(name: str) -> bool:
+        return not wanted or name in wanted
+
     for kind in ("clean", "export"):
-        if run_all or kind in wanted: check_sync(kind)
-    if run_all or "readme" in wanted: check_readme()
-    if run_all or "outputs" in wanted: check_outputs()
-    if run_all or "notebooks" in wanted: prepare()
-    with ThreadPoolExecutor(2) as pool:  # the longest first
-        jobs = [pool.submit(check_pytest)] if run_all or "pytest" in wanted else []
-        if run_all or "notebooks" in wanted: jobs += [pool.submit(check_notebook, page) for page in notebooks()]
-        if run_all or "imports" in wanted: jobs += [pool.submit(check_import, module) for module in modules()]
-        for job in jobs: job.result()
+        if is_wanted(kind):
+            check_sync(kind)
+    if is_wanted("readme"):
+        check_command("README follows nbs/index.ipynb", [sys.executable, "tools/readme.py", "--check"])
+    for name, check in dict(outputs=check_outputs, style=check_style, ruff=check_ruff).items():
+        if is_wanted(name):
+            check()
+    if is_wanted("notebooks"):
+        prepare()
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(check_pytest)] if is_wanted("pytest") else []
+        if is_wanted("notebooks"):
+            jobs += [pool.submit(check_notebook, page) for page in in_order(style.notebooks())]
+        if is_wanted("pyright"):
+            jobs.append(pool.submit(check_pyright))
+        if is_wanted("imports"):
+            jobs += [pool.submit(check_import, module) for module in modules()]
+        for job in jobs:
+            job.result()
     failed = [name for name, ok in results if not ok]
     print(f"took {(time.time() - started) / 60:.1f} minutes" + "".join(f"\nFAILED {name}" for name in failed))
     print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
     return bool(failed)
 
 
-if __name__ == "__main__": sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

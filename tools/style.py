@@ -1,7 +1,7 @@
 """How the code is laid out and who may import whom: `python tools/style.py [notebook ...]`, without names all of them.
 
-Looks at notebooks and at the exported package as text; nothing of the project is run. What is public, in which order the
-pages build on each other, and which long functions have a reason stands in `tools/contract.json`.
+Looks at notebooks and at the exported package as text; nothing of the project is run. What is public, in which order
+the pages build on each other, and which long functions have a reason stands in `tools/contract.json`.
 """
 import ast
 import json
@@ -99,7 +99,7 @@ def long_functions(tree: ast.AST) -> Iterator[tuple[int, str]]:
         body = node.body[1:] if ast.get_docstring(node) is not None else node.body
         lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
         if lines > long_function:
-            yield node.lineno, f"{node.name} has {lines} lines, more than {long_function}, without a reason in tools/contract.json"
+            yield node.lineno, f"{node.name} has {lines} lines; more than {long_function} want a reason in the contract"
 
 
 def names_defined(tree: ast.Module) -> list[str]:
@@ -136,61 +136,78 @@ def cell_problems(page: Path) -> Iterator[str]:
             yield f"{where} line {line}: {text}: {source.splitlines()[line - 1].strip()[:60]}"
         names = names_defined(tree)
         if kind in ("export", "exports") and (len(set(names)) != 1 or names[0] not in public):
-            yield f"{where}: #| {kind} with {', '.join(names) or 'no name'}; it takes one public name, helpers go to #| exporti"
+            listed = ", ".join(names) or "no name"
+            yield f"{where}: #| {kind} takes one public name, got {listed}; helpers go to #| exporti"
+
+
+def exported_names(tree: ast.Module) -> list[str]:
+    "Read `__all__` of a module."
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return sorted(ast.literal_eval(node.value))
+    return []
 
 
 def public_problems() -> Iterator[str]:
     "Compare `__all__` of every module with the contract."
-    for file in sorted((top / "siamese_nbdev").glob("[a-z]*.py")):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        lists = [node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
-        names = sorted(ast.literal_eval(lists[0])) if lists else []
-        wanted = sorted(contract["public"].get(file.stem, []))
+    files = {file.stem: file for file in sorted((top / "siamese_nbdev").glob("[a-z]*.py"))}
+    for module in contract["public"].keys() - files.keys():
+        yield f"siamese_nbdev/{module}.py is promised and not there"
+    for module, file in files.items():
+        names = set(exported_names(ast.parse(file.read_text(encoding="utf-8"))))
+        wanted = set(contract["public"].get(module, []))
         if names != wanted:
-            too_many, missing = sorted(set(names) - set(wanted)), sorted(set(wanted) - set(names))
-            yield f"siamese_nbdev/{file.name}: public without a contract: {too_many}, promised and not there: {missing}"
+            more = sorted(names - wanted)
+            less = sorted(wanted - names)
+            yield f"siamese_nbdev/{file.name}: public without a contract: {more}, promised and missing: {less}"
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    "Yield module and name of everything a piece of code imports from the package."
+    "Yield module and name of all that a cell imports from the package; the name is empty where it is the module itself."
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            module = (node.module or "") if node.level else (node.module or "").removeprefix("siamese_nbdev").removeprefix(".")
-            if node.level or (node.module or "").split(".")[0] == "siamese_nbdev":
-                for alias in node.names:
-                    yield (module, alias.name) if module else (alias.name, "")
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "siamese_nbdev":
+            module = (node.module or "").removeprefix("siamese_nbdev").removeprefix(".")
+            for alias in node.names:
+                yield (module, alias.name) if module else (alias.name, "")
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.startswith("siamese_nbdev."):
                     yield alias.name.removeprefix("siamese_nbdev."), ""
 
 
+def import_fault(own: str, is_exported: bool, module: str, name: str) -> str:
+    "Say what is wrong with an import in a cell of the page that exports `own`; empty where nothing is."
+    order = contract["order"]
+    workshops = contract["workshops"]
+    if module == "__version__":
+        return ""
+    if module not in order + workshops:
+        return f"imports {module}, which the contract does not know"
+    if own in workshops and is_exported:
+        return f"a workshop imports {module}, but workshops stand alone"
+    if own in order and module in order and order.index(module) > order.index(own):
+        return f"{own} imports {module}, which comes later"
+    if own in contract["serving"] and module == "training" and is_exported:
+        return f"{own} imports training; serving must not"
+    if not is_exported and module != own and name and name not in contract["public"][module]:
+        return f"the page uses {module}.{name}, which is not public"
+    return ""
+
+
 def import_problems() -> Iterator[str]:
-    "Every page, in exported cells and others alike, imports only what comes before it; serving imports nothing of training."
-    order, workshops = contract["order"], contract["workshops"]
+    "Every page, in exported cells and others alike, imports only what comes before it, and pages use public names."
     for page in notebooks():
-        sources = {number: source for number, _, source in code_cells(page)}
-        found = re.search(r"^#\|\s*default_exp\s+(\w+)", "\n".join(sources.values()), re.M)
+        cells = list(code_cells(page))
+        found = re.search(r"^#\|\s*default_exp\s+(\w+)", "\n".join(source for _, _, source in cells), re.M)
         own = found[1] if found else ""
-        kinds = {number: kind for number, kind, _ in code_cells(page)}
-        for number, source in sources.items():
+        for number, kind, source in cells:
             try:
-                names = list(imported(ast.parse(source)))
-            except SyntaxError:
+                tree = ast.parse(source)
+            except SyntaxError:  # told by cell_problems
                 continue
-            for module, name in names:
-                where = f"{page.relative_to(top)} cell {number}"
-                if module not in order + workshops:
-                    if module != "__version__":
-                        yield f"{where}: imports {module}, which the contract does not know"
-                elif own in workshops and kinds[number]:
-                    yield f"{where}: a workshop imports {module}, but workshops stand alone"
-                elif own in order and module in order and order.index(module) > order.index(own):
-                    yield f"{where}: {own} imports {module}, which comes later"
-                elif own in contract["serving"] and module == "training" and kinds[number]:
-                    yield f"{where}: {own} imports training; serving must not"
-                if not kinds[number] and module != own and name and name not in contract["public"].get(module, [name]):
-                    yield f"{where}: the page uses {module}.{name}, which is not public"
+            for module, name in imported(tree):
+                if fault := import_fault(own, bool(kind), module, name):
+                    yield f"{page.relative_to(top)} cell {number}: {fault}"
 
 
 def density(file: Path) -> float:
