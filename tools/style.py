@@ -163,7 +163,7 @@ def public_problems() -> Iterator[str]:
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    "Yield module and name of all that a cell imports from the package; the name is empty where it is the module itself."
+    "Yield module and name of what a cell imports from the package; the name is empty where it is the module itself."
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "siamese_nbdev":
             module = (node.module or "").removeprefix("siamese_nbdev").removeprefix(".")
