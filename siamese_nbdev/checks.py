@@ -52,7 +52,12 @@ def check_share(
 # %% ../nbs/appendix/checks.ipynb #ck000015
 def is_number(value:object) -> bool:
     "Tell whether a value is a finite number; `True` and `False` are none."
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return False
 
 
 def check_positive(name:str, value:float, *, advice:str="") -> float:
@@ -64,12 +69,17 @@ def check_positive(name:str, value:float, *, advice:str="") -> float:
 # %% ../nbs/appendix/checks.ipynb #ck000018
 def check_choice(
     name:str, # What the caller calls the value
-    value:str|None, # What came
+    value:object, # What came
     choices:Collection, # What works
     *,
     advice:str="", # What to do, where the message alone would not help
 ) -> None:
     "Refuse a value that is not among the choices, and list them."
-    is_known = any(type(value) is type(choice) and value == choice for choice in choices)
-    if not is_known:
+    if not any(is_same_value(value, choice) for choice in choices):
         raise InputError(refusal(name, f"one of {', '.join(map(repr, choices))}", value, advice))
+
+# %% ../nbs/appendix/checks.ipynb #c9d72dae
+def is_same_value(value:object, choice:object) -> bool:
+    "Compare a value with a choice; `True` is not 1, 1.0 is not 1, and a list or an array is none of several words."
+    is_alike = isinstance(value, type(choice)) and isinstance(value, bool) == isinstance(choice, bool)
+    return is_alike and value == choice

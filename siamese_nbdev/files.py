@@ -9,6 +9,7 @@ __all__ = ['replacing', 'locked', 'digest', 'write_notes', 'read_notes']
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -26,7 +27,7 @@ def replacing(
 ) -> Iterator[Path]: # A temporary file in the same folder, to be written by the block
     "Hand out a temporary path; when the block ends well, force its bytes to the disk and rename it into place."
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -34,13 +35,30 @@ def replacing(
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise OSError(
-            f"Could not write {path} ({error.strerror or error}); what was there before is intact. "
-            "Free some space, or choose a folder that can be written to"
-        ) from error
+        if is_about_another(error, temporary, path):
+            raise
+        raise OSError(f"Could not write {path} ({reason(error)}); {what_to_do}") from error
     finally:
         with suppress(OSError):  # below a plain file there is nothing to remove, and that is not the news
             temporary.unlink(missing_ok=True)
+
+# %% ../nbs/appendix/files.ipynb #29de8643
+what_to_do = "what was there before is intact. Free some space, or choose a folder that can be written to"
+
+
+def reason(error:OSError) -> str:
+    "Say why a file could not be written."
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return "a file stands where its folder should be"
+    return error.strerror or str(error)
+
+
+def is_about_another(error:OSError, *files:Path) -> bool:
+    "Tell whether an error names a file that is neither one of these nor a folder that they lie in."
+    if not isinstance(error.filename, (str, bytes, os.PathLike)):
+        return False  # a full disk names none
+    named = Path(os.fsdecode(error.filename))
+    return not any(named == file or named in file.parents for file in files)
 
 # %% ../nbs/appendix/files.ipynb #fi000010
 @contextmanager
@@ -48,9 +66,10 @@ def locked(
     path:str|Path, # File or folder that only one program at a time may write
 ) -> Iterator[None]:
     "Hold the lock of a file or folder for as long as the block lasts; another program waits for its turn."
-    path = Path(path)
+    path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f"{path.name}.lock")):
+    # One object a path: a block inside a block of the same thread would wait for itself otherwise.
+    with FileLock(path.with_name(f"{path.name}.lock"), is_singleton=True):
         yield
 
 # %% ../nbs/appendix/files.ipynb #fi000013
@@ -70,8 +89,9 @@ def write_notes(
     *,
     format:int=1, # Number of the layout; raise it where an older reader would misunderstand
 ) -> None:
-    "Write notes as JSON, with the format and the version of the library, in one piece."
-    content = dict(format=format, library=__version__) | notes
+    "Write notes as JSON in one piece, with the format and the version of the library that made them."
+    # Notes that were read, and are written again with something added, keep the version that made them.
+    content = {"format": format, "library": __version__} | notes | {"format": format}
     with replacing(path) as file:
         file.write_text(json.dumps(content, indent=1), encoding="utf-8")
 

@@ -1,6 +1,7 @@
 """A folder holds one whole network, whenever the process that saves into it is killed and however little room there is."""
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +17,12 @@ networks = [SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32
 ids = [network.model_id() for network in networks]
 
 
-def apart(work):
-    "Run work in a process of its own and return that process's number."
+def in_own_process(function):
+    "Run a function in a process of its own and return that process's number."
     number = os.fork()
     if number: return number
-    try: work()
+    try:
+        function()
     except OSError as error:
         print(error, flush=True)
         os._exit(3)
@@ -29,7 +31,8 @@ def apart(work):
 
 def save_for_ever():
     while True:
-        for network in networks: save_model(network, folder)
+        for network in networks:
+            save_model(network, folder)
 
 
 def save_on_a_full_disk():
@@ -39,7 +42,8 @@ def save_on_a_full_disk():
 
 def save_in_a_locked_folder():
     folder.chmod(0o555)
-    if os.geteuid() == 0: os.seteuid(65534)  # nothing is closed to root
+    if os.geteuid() == 0:
+        os.seteuid(65534)  # nothing is closed to root
     save_model(networks[1], folder)
 
 
@@ -47,13 +51,14 @@ save_model(networks[0], folder)
 rng = random.Random(0)
 if what == "kill":
     for _ in range(20):
-        number = apart(save_for_ever)
+        number = in_own_process(save_for_ever)
         time.sleep(rng.uniform(0.005, 0.08))
         os.kill(number, signal.SIGKILL)
         assert os.WTERMSIG(os.waitpid(number, 0)[1]) == signal.SIGKILL
         print(ids.index(load_model(folder).model_id()), *sorted(path.name for path in folder.iterdir()))
 else:
-    number = apart(dict(full=save_on_a_full_disk, locked=save_in_a_locked_folder)[what])
+    saves = dict(full=save_on_a_full_disk, locked=save_in_a_locked_folder)
+    number = in_own_process(saves[what])
     assert os.WEXITSTATUS(os.waitpid(number, 0)[1]) == 3, "it was saved nevertheless"
     folder.chmod(0o755)
     assert load_model(folder).model_id() == ids[0]
@@ -61,8 +66,10 @@ else:
 """
 
 
-def lines(tmp_path, what):
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "model"), what], capture_output=True, text=True, timeout=120)
+def lines(tmp_path: Path, what: str) -> list[str]:
+    "Run the code in a process of its own and return what it printed."
+    command = [sys.executable, "-c", code, str(tmp_path / "model"), what]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.strip().splitlines()
 

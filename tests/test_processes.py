@@ -1,4 +1,4 @@
-"""Two processes get the gradients of one, share out an epoch's batches, and end with equal weights; workers change nothing."""
+"""Two processes get the gradients of one, share out an epoch's batches, and end equal; workers change nothing."""
 import os
 import socket
 import subprocess
@@ -13,34 +13,51 @@ from PIL import Image
 from siamese_nbdev.dataset import BalancedBatchSampler
 
 gradients_code = """
-import os, sys, torch
+import itertools, os, sys, torch
 from types import SimpleNamespace
 from accelerate import Accelerator
 from siamese_nbdev.loss import TripletLoss
 from siamese_nbdev.model import SiameseNet
-from siamese_nbdev.training import Trainee, batch_loss
+from siamese_nbdev.training import Options, Trainee, batch_loss
 torch.set_num_threads(1)
 accelerator = Accelerator(cpu=True)
 torch.manual_seed(0)
-# The encoder in double precision: untrained, it puts all embeddings close together, where the rounding of a processor's convolutions shows in the gradients.
+# The encoder in double precision: untrained, it puts all embeddings close together, where the rounding of a processor's
+# convolutions shows in the gradients.
 images, labels = torch.rand(16, 3, 64, 32).double(), torch.arange(4).repeat(4)
-trainee = accelerator.prepare(Trainee(SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32), embedding_size=8, head="linear").double(), classes=4))
+encoder = SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32), embedding_size=8, head="linear")
+trainee = accelerator.prepare(Trainee(encoder.double(), classes=4))
 trainee.eval()  # running statistics: local batch statistics would remain a difference between one process and two
-mine = slice(accelerator.process_index * 16 // accelerator.num_processes, (accelerator.process_index + 1) * 16 // accelerator.num_processes)
+share = 16 // accelerator.num_processes
+mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
+
+
+def whole_batch(loss, identity_weight):
+    "The loss that `fit` goes downhill on; a stand-in for a run, with what a step looks at."
+    options = Options(identity_weight=identity_weight)
+    run = SimpleNamespace(options=options, accelerator=accelerator, trainee=trainee, loss=loss, mixed=False)
+    return batch_loss(run, (images[mine], labels[mine]))[0]
+
+
+def own_part(loss, identity_weight):
+    "Plain data parallelism: each process mines its own part."
+    every_weight = sum(weight.sum() for weight in trainee.parameters())
+    return loss(trainee(images[mine])[0], labels[mine]) + 0 * every_weight
+
+
 found = {}
-for mining in ("semi_hard", "batch_hard", "all"):
-    for identity_weight in (0., 1.):
-        for gathers in (True, False):
-            run = SimpleNamespace(accelerator=accelerator, trainee=trainee, loss=TripletLoss(0.3, mining=mining), mixed=False, options=dict(identity_weight=identity_weight))
-            accelerator.unwrap_model(trainee).zero_grad()
-            if gathers: loss = batch_loss(run, (images[mine], labels[mine]))[0]
-            else: loss = run.loss(trainee(images[mine])[0], labels[mine]) + 0 * sum(weight.sum() for weight in trainee.parameters())  # plain data parallelism: each process mines its own part
-            accelerator.backward(loss)
-            found[mining, identity_weight, gathers] = {name: weight.grad.clone() for name, weight in accelerator.unwrap_model(trainee).named_parameters()}
-if accelerator.is_main_process: torch.save(found, sys.argv[1])
+for mining, weight in itertools.product(("semi_hard", "batch_hard", "all"), (0., 1.)):
+    for gathers, measure in ((True, whole_batch), (False, own_part)):
+        accelerator.unwrap_model(trainee).zero_grad()
+        accelerator.backward(measure(TripletLoss(0.3, mining=mining), weight))
+        parameters = accelerator.unwrap_model(trainee).named_parameters()
+        found[mining, weight, gathers] = {name: value.grad.clone() for name, value in parameters}
+if accelerator.is_main_process:
+    torch.save(found, sys.argv[1])
 accelerator.wait_for_everyone()
 accelerator.end_training()
-os._exit(0)  # gloo's threads may outlive their group, and an ordinary exit then aborts now and then (pytorch issue 190489)
+# gloo's threads may outlive their group, and an ordinary exit then aborts now and then (pytorch issue 190489)
+os._exit(0)
 """
 
 fit_code = """
@@ -57,17 +74,23 @@ people, seen = pd.read_csv(folder / "people.csv", dtype=str), []
 def note(image, seed):
     "Write down which image this is: its first pixel says so."
     seen.append(int((image[0, 0, 0] * 255).round()))
-    if len(seen) == dies_at: sys.exit("the lights go out")
+    if len(seen) == dies_at:
+        sys.exit("the lights go out")
     return image
 
 
 torch.manual_seed(0)
 model = SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32))
-if Path(out, "run.json").exists(): model, history = resume(out, transform=note, progress=False)
-else: history = fit(model, people[people.split == "train"], people[people.split == "valid"], out=None if out == "none" else out, epochs=3, averaging=0.9, workers=workers,
-                    transform=note, classes_per_batch=4, images_per_class=2, glance=0, checkpoint_steps=1, progress=False)
+if Path(out, "run.json").exists():
+    model, history = resume(out, transform=note, progress=False)
+else:
+    train, valid = (people[people.split == split] for split in ("train", "valid"))
+    options = dict(epochs=3, averaging=0.9, classes_per_batch=4, images_per_class=2, glance=0, checkpoint_steps=1)
+    out = None if out == "none" else out
+    history = fit(model, train, valid, out=out, workers=workers, transform=note, progress=False, **options)
 state = PartialState()
-torch.save(dict(weights=model.state_dict(), seen=seen, scores=history[["loss", "valid_map"]].values.tolist()), folder / f"{state.process_index}.pt")
+found = dict(weights=model.state_dict(), seen=seen, scores=history[["loss", "valid_map"]].values.tolist())
+torch.save(found, folder / f"{state.process_index}.pt")
 if state.num_processes > 1:
     state.wait_for_everyone()
     state.destroy_process_group()
@@ -75,31 +98,55 @@ if state.num_processes > 1:
 """
 
 
+def environment(rank, processes, port):
+    "What a process has to know of the others; nothing where it is alone."
+    alone = dict(os.environ, ACCELERATE_USE_CPU="true", OMP_NUM_THREADS="1")
+    if processes == 1: return alone
+    return alone | dict(
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        WORLD_SIZE=str(processes),
+        LOCAL_WORLD_SIZE=str(processes),
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        USE_LIBUV="0",  # torch on Windows comes without libuv
+    )
+
+
 def launch(code, processes, *arguments, expected=0):
     "Run code in one process, or in several joined by gloo; each has to end with the expected status."
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    alone = dict(os.environ, ACCELERATE_USE_CPU="true", OMP_NUM_THREADS="1")
-    shared = alone | dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(processes), LOCAL_WORLD_SIZE=str(processes), USE_LIBUV="0")  # torch on Windows comes without libuv
-    started = [subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.PIPE, text=True,
-                                env=alone if processes == 1 else shared | dict(RANK=str(rank), LOCAL_RANK=str(rank))) for rank in range(processes)]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    started = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(rank, processes, port))
+        for rank in range(processes)
+    ]
     try:
         for process in started:
             _, errors = process.communicate(timeout=180)
             assert process.returncode == expected, errors[-3000:]
     finally:
-        for process in started: process.kill()  # nobody waits for a process whose partner has died
+        for process in started:
+            process.kill()  # nobody waits for a process whose partner has died
 
 
-def largest_gap(first, second): return max((first[name] - second[name]).abs().max().item() for name in first)
+def largest_gap(first, second):
+    return max((first[name] - second[name]).abs().max().item() for name in first)
+
+
+def changed(first, second):
+    "Names of the weights in which two networks differ."
+    return [name for name, value in first.items() if not torch.equal(value, second[name])]
 
 
 @pytest.fixture(scope="module")
 def gradients(tmp_path_factory):
     "The gradients that one process and two find for the same 16 images."
     folder = tmp_path_factory.mktemp("gradients")
-    for processes in (1, 2): launch(gradients_code, processes, folder / f"{processes}.pt")
+    for processes in (1, 2):
+        launch(gradients_code, processes, folder / f"{processes}.pt")
     return [torch.load(folder / f"{processes}.pt", weights_only=True) for processes in (1, 2)]
 
 
@@ -113,7 +160,8 @@ def test_two_processes_have_the_gradients_of_one(gradients, mining, identity_wei
 
 @pytest.mark.parametrize("mining", ["semi_hard", "batch_hard", "all"])
 def test_without_gathering_it_is_another_loss(gradients, mining):
-    one, apart = gradients[0][mining, 0., True], gradients[1][mining, 0., False]
+    one = gradients[0][mining, 0., True]
+    apart = gradients[1][mining, 0., False]
     assert largest_gap(one, gradients[0][mining, 0., False]) < 1e-5, "alone there is nothing to gather"
     assert largest_gap(one, apart) > 1e-3
 
@@ -121,12 +169,16 @@ def test_without_gathering_it_is_another_loss(gradients, mining):
 @pytest.fixture
 def people(tmp_path):
     "Noise in 72 pictures of 12 people; the first pixel of each is its number."
-    rng, rows = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    rows = []
     for number in range(72):
-        pixels = (rng.integers(0, 256, (64, 32, 3)) / [1 + (number // 6 >> bit & 1) for bit in range(3)]).astype(np.uint8)
+        person = number // 6
+        darkness = [1 + (person >> bit & 1) for bit in range(3)]
+        pixels = (rng.integers(0, 256, (64, 32, 3)) / darkness).astype(np.uint8)
         pixels[0, 0] = number
-        Image.fromarray(pixels).save(tmp_path / f"{number:02d}.png")
-        rows.append(dict(path=str(tmp_path / f"{number:02d}.png"), label=f"{number // 6:02d}", split="train" if number < 48 else "valid"))
+        path = str(tmp_path / f"{number:02d}.png")
+        Image.fromarray(pixels).save(path)
+        rows.append(dict(path=path, label=f"{person:02d}", split="train" if number < 48 else "valid"))
     pd.DataFrame(rows).to_csv(tmp_path / "people.csv", index=False)
     return pd.DataFrame(rows)
 
@@ -139,34 +191,43 @@ def planned_batches(people):
         yield from map(tuple, sampler)
 
 
+def batches_seen(found):
+    "The batches of a process, from the images that it saw."
+    return [tuple(found["seen"][first:first + 8]) for first in range(0, len(found["seen"]), 8)]
+
+
+def load_processes(folder):
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
 @pytest.mark.parametrize("keeps", [False, True])
 def test_two_processes_use_every_batch_once_and_end_equal(people, tmp_path, keeps):
     launch(fit_code, 2, tmp_path, 0, tmp_path / "run" if keeps else "none", 0)
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    batches = [[tuple(found["seen"][i:i + 8]) for i in range(0, len(found["seen"]), 8)] for found in (first, second)]
-    assert len(batches[0]) == len(batches[1]) == 9 and sorted(batches[0] + batches[1]) == sorted(planned_batches(people))
+    first, second = load_processes(tmp_path)
+    batches = [batches_seen(found) for found in (first, second)]
+    assert len(batches[0]) == len(batches[1]) == 9
+    assert sorted(batches[0] + batches[1]) == sorted(planned_batches(people))
     assert first["scores"] == second["scores"], "the processes would not stop early together"
-    assert [name for name, value in first["weights"].items() if not torch.equal(value, second["weights"][name])] == []
+    assert changed(first["weights"], second["weights"]) == []
 
 
 @pytest.mark.slow
 def test_two_processes_that_died_are_resumed(people, tmp_path):
     launch(fit_code, 2, tmp_path, 0, tmp_path / "whole", 0)
-    whole = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    whole = load_processes(tmp_path)
     launch(fit_code, 2, tmp_path, 0, tmp_path / "run", 38, expected=1)  # in the second epoch, between two checkpoints
     launch(fit_code, 2, tmp_path, 0, tmp_path / "run", 0)
-    for rank in range(2):
-        resumed = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert resumed["scores"] == whole[rank]["scores"]
-        assert [name for name, value in whole[rank]["weights"].items() if not torch.equal(value, resumed["weights"][name])] == []
+    for one, resumed in zip(whole, load_processes(tmp_path), strict=True):
+        assert resumed["scores"] == one["scores"]
+        assert changed(one["weights"], resumed["weights"]) == []
 
 
 def test_worker_processes_change_nothing(people, tmp_path):
     launch(fit_code, 1, tmp_path, 0, "none", 0)
     alone = torch.load(tmp_path / "0.pt", weights_only=True)
-    assert [tuple(alone["seen"][i:i + 8]) for i in range(0, len(alone["seen"]), 8)] == list(planned_batches(people))
+    assert batches_seen(alone) == list(planned_batches(people))
     if sys.platform != "linux": return  # elsewhere workers cannot be given code from a string
     launch(fit_code, 1, tmp_path, 2, "none", 0)
     helped = torch.load(tmp_path / "0.pt", weights_only=True)
     assert alone["scores"] == helped["scores"]
-    assert all(torch.equal(value, helped["weights"][name]) for name, value in alone["weights"].items())
+    assert changed(alone["weights"], helped["weights"]) == []
