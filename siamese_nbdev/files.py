@@ -42,7 +42,7 @@ def replacing(
         with suppress(OSError):  # below a plain file there is nothing to remove, and that is not the news
             temporary.unlink(missing_ok=True)
 
-# %% ../nbs/appendix/files.ipynb #29de8643
+# %% ../nbs/appendix/files.ipynb #1f337c76
 what_to_do = "what was there before is intact. Free some space, or choose a folder that can be written to"
 
 

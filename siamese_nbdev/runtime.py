@@ -10,8 +10,10 @@ import ctypes
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +21,14 @@ from torch import nn
 
 # %% ../nbs/appendix/runtime.ipynb #rt000007
 def random_state() -> dict: # Tensors and plain values, which a checkpoint can hold
-    "Return the state of the random generators of torch, numpy and Python."
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    "Return the state of the random generators of torch (on GPUs, too, where they are in use), numpy and Python."
+    numpy_state = np.random.get_state()
+    assert isinstance(numpy_state, tuple)  # a dict only for those who ask for one
+    kind, keys, position, has_gauss, gauss = numpy_state
     version, internal, gauss_next = random.getstate()
     return dict(
         torch=torch.get_rng_state(),
+        cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
         numpy=[kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss],
         python=[version, list(internal), gauss_next],
     )
@@ -34,6 +39,9 @@ def set_random_state(
 ) -> None:
     "Set the random generators back to an earlier state."
     torch.set_rng_state(state["torch"])
+    for device, generator in enumerate(state.get("cuda", [])):
+        if device < torch.cuda.device_count():
+            torch.cuda.set_rng_state(generator, device)
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     version, internal, gauss_next = state["python"]
@@ -43,16 +51,17 @@ def set_random_state(
 @contextmanager
 def deterministic() -> Iterator[None]:
     "Make backward passes repeatable for as long as the block lasts; restores what was set before."
+    filling:Any = torch.utils.deterministic  # its attribute is made in a way that type checkers cannot follow
     was_on = torch.are_deterministic_algorithms_enabled()
     was_warning = torch.is_deterministic_algorithms_warn_only_enabled()
-    was_filling = torch.utils.deterministic.fill_uninitialized_memory
+    was_filling = filling.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time and changes no result here
+    filling.fill_uninitialized_memory = False  # costs time and changes no result here
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(was_on, warn_only=was_warning)
-        torch.utils.deterministic.fill_uninitialized_memory = was_filling
+        filling.fill_uninitialized_memory = was_filling
 
 # %% ../nbs/appendix/runtime.ipynb #rt000014
 @contextmanager
@@ -73,37 +82,34 @@ def evaluating(
 def keeping_memory(
     enabled:bool=True, # False changes nothing, for a comparison or for a process with other plans
 ) -> Iterator[None]:
-    "Keep freed memory in the process for as long as the block lasts; on Linux with the GNU C library, elsewhere nothing happens."
+    "Keep freed memory in the process while the block lasts, on Linux with the GNU C library; elsewhere do nothing."
     if not enabled:
         yield
         return
     with keeping.lock:
-        keeping.depth += 1
-        if keeping.depth == 1:
+        keeping.blocks += 1
+        if keeping.blocks == 1:
             keep_freed_memory()
     try:
         yield
     finally:
         with keeping.lock:
-            keeping.depth -= 1
-            if keeping.depth == 0:
+            keeping.blocks -= 1
+            if keeping.blocks == 0:
                 return_freed_memory()
 
 # %% ../nbs/appendix/runtime.ipynb #rt000018
-trim_threshold, mmap_threshold, mmap_max = -1, -3, -4  # names and numbers of malloc.h
-usual_settings = {mmap_max: 2**16, mmap_threshold: 2**25, trim_threshold: 2**26}
-environment_names = {
-    mmap_max: "MALLOC_MMAP_MAX_",
-    mmap_threshold: "MALLOC_MMAP_THRESHOLD_",
-    trim_threshold: "MALLOC_TRIM_THRESHOLD_",
-}
+setting_numbers = {"trim_threshold": -1, "top_pad": -2, "mmap_threshold": -3, "mmap_max": -4}  # as malloc.h has them
+grown_settings = {"mmap_max": 2**16, "mmap_threshold": 2**25, "trim_threshold": 2**26}
+first_settings = {"mmap_max": 2**16, "mmap_threshold": 2**17, "trim_threshold": 2**17}
+largest_int = 2**31 - 1
 
 
+@dataclass
 class Keeping:
-    "How many blocks ask for memory to be kept, in all threads."
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.depth = 0
+    "How many blocks, in all threads, ask for memory to be kept."
+    blocks:int=0
+    lock:threading.Lock=field(default_factory=threading.Lock)
 
 
 keeping = Keeping()
@@ -121,14 +127,39 @@ def c_library() -> ctypes.CDLL|None:
 def keep_freed_memory() -> None:
     "Tell the C library to keep what is freed."
     if library := c_library():
-        library.mallopt(mmap_max, 0)  # no block is mapped on its own, however large; all come from the heap ...
-        library.mallopt(trim_threshold, 2**31 - 1)  # ... whose free end stays
+        library.mallopt(setting_numbers["mmap_max"], 0)  # no block is mapped on its own; all come from the heap ...
+        library.mallopt(setting_numbers["trim_threshold"], largest_int)  # ... whose free end stays
 
 
 def return_freed_memory() -> None:
     "Tell the C library to hand back what is freed, as it did before, and to hand back what it has."
     if library := c_library():
-        for setting, usual in usual_settings.items():
-            named = os.environ.get(environment_names[setting], "")
-            library.mallopt(setting, int(named) if named.isdigit() else usual)
+        for name, value in settings_to_restore(os.environ).items():
+            library.mallopt(setting_numbers[name], min(value, largest_int))
         library.malloc_trim(0)
+
+
+def settings_to_restore(environment:Mapping[str, str]) -> dict[str, int]:
+    "Work out what holds for a program that was started in an environment."
+    named = named_settings(environment)
+    settings = first_settings if named else grown_settings
+    return {name: named.get(name, value) for name, value in settings.items()}
+
+
+def named_settings(environment:Mapping[str, str]) -> dict[str, int]:
+    "Read what an environment asks of the C library."
+    texts = {name: environment.get(f"MALLOC_{name.upper()}_", "") for name in setting_numbers}
+    for entry in environment.get("GLIBC_TUNABLES", "").split(":"):
+        name, _, text = entry.partition("=")
+        if name.startswith("glibc.malloc.") and text:
+            texts[name.removeprefix("glibc.malloc.")] = text
+    numbers = {name: read_number(texts[name]) for name in setting_numbers}
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def read_number(text:str) -> int|None:
+    "Read a whole number, decimal or as 0x...; None for anything else."
+    try:
+        return int(text, 0)
+    except ValueError:
+        return None
