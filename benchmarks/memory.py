@@ -1,4 +1,4 @@
-"""How much memory do all triplets of a batch take? Bytes predicted and measured for the chunked loss, one cube, and a list.
+"""How much memory do all triplets of a batch take? Bytes predicted and measured for chunked loss, one cube, and a list.
 
 A batch of B embeddings has B x B distances but up to B x B x B triplets. `TripletLoss(mining="all")` promises to stay
 within `chunk_bytes`; the naive way holds the whole cube; `all_triplets` lists them, and refuses where the list is too
@@ -156,8 +156,8 @@ def main():
         worst = max(worst, largest_difference(results))
         print(rows[-1], flush=True)
     notes = [
-        f"`TripletLoss(mining=\"all\")` promises at most {megabytes(chunk_bytes)} MB (`chunk_bytes`) for its cubes, and "
-        "holds a few B x B tables besides; one cube is the same soft-margin loss in a single chunk, predicted as "
+        f"`TripletLoss(mining=\"all\")` promises at most {megabytes(chunk_bytes)} MB (`chunk_bytes`) for its cubes, "
+        "and holds a few B x B tables besides; one cube is the same soft-margin loss in a single chunk, predicted as "
         f"{copies} tables of B x B x B floats; a list is `all_triplets`, predicted as three indices of 8 bytes a "
         "triplet, before any distance is gathered. Measured is what forward and backward pass add to the peak of a "
         "fresh process; last column: the largest of three runs.",

@@ -1,28 +1,30 @@
-"""How fast does `fit` train? Images per second against the bare network, the original tutorial's loop and pytorch-metric-learning's.
+"""How fast does `fit` train? Images per second against the bare network, the original tutorial's loop and a peer's.
 
-Five loops train the same network on the same pedestrians, in turns, so that a busy minute of the machine hits all of them:
+Five loops train the same network on the same pedestrians, in turns, so that a busy minute of the machine hits all:
 
-- bare: forward pass, losses, backward pass and optimiser step, over and over on one batch of tensors that lies in memory;
+- bare: forward pass, losses, backward pass and optimiser step, over and over on one batch of tensors in memory;
 - returned: the same, without `keeping_memory`: the C library may return freed memory to the system after each step;
 - fit: our training, with everything it does (drawing batches, augmentation, notes), its images cached, validation off;
-- original: the loop of the tutorial that this project grew from: one `skimage.io` read an image, three forward passes a batch;
+- original: the loop of the tutorial that this project grew from: one `skimage.io` read per image, three forward passes
+  per batch;
 - peer: the loop that pytorch-metric-learning documents, with its sampler, miner and loss, fed by our cached data set.
 
-One clock measures all: it notes the time after each step of an optimiser. Memory and time to the first step come from a fresh process each.
+One clock measures all: it notes the time after each step of an optimiser. Memory and time to the first step come from a
+fresh process each.
 """
 import json
 import time
-from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 import numpy as np
 import skimage.io
 import torch
 import torch.nn.functional as F
+from report import device, finish, in_child, in_turn, options, peak_bytes, peer_update, table
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader, Dataset
 
-from report import device, finish, in_child, in_turn, options, peak_bytes, peer_update, table
 from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, augment, draw_triplets
 from siamese_nbdev.loss import TripletLoss
 from siamese_nbdev.model import SiameseNet
@@ -30,13 +32,22 @@ from siamese_nbdev.pedestrians import make_pedestrians
 from siamese_nbdev.runtime import deterministic, keeping_memory
 from siamese_nbdev.training import Trainee, fit
 
-batch_size, images_per_class, triplets_per_batch = 64, 4, 32
-names = {"bare": "bare forward and backward pass", "returned": "the same, memory returned", "fit": "`fit`", "original": "original tutorial's loop", "peer": "pytorch-metric-learning's loop"}
+batch_size = 64
+images_per_class = 4
+triplets_per_batch = 32
+names = {
+    "bare": "bare forward and backward pass",
+    "returned": "the same, memory returned",
+    "fit": "`fit`",
+    "original": "original tutorial's loop",
+    "peer": "pytorch-metric-learning's loop",
+}
 ticks = []  # when each optimiser step ended
 
 
 def tick(*_):
-    if torch.cuda.is_available(): torch.cuda.synchronize()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     ticks.append(time.perf_counter())
 
 
@@ -48,19 +59,27 @@ def pedestrians(images: int):
     return people[people["label"].isin(sizes.index[sizes <= images])]
 
 
-def make_bare(train, keeping=keeping_memory):
+def one_batch(train, image_size):
+    "Return the images and labels of one P x K batch, on the device."
+    dataset = ImageDataset(train, image_size, transform=augment)
+    rows = next(iter(BalancedBatchSampler(train["label"])))
+    images, labels = zip(*[dataset[row] for row in rows], strict=True)
+    return torch.stack(images).to(device(), memory_format=torch.channels_last), torch.tensor(labels).to(device())
+
+
+def make_bare(train, keep_memory=True):
     trainee = Trainee(SiameseNet(), train["label"].nunique()).to(device(), memory_format=torch.channels_last)
-    optimizer, triplet_loss = torch.optim.Adam(trainee.parameters(), lr=1e-4), TripletLoss()
-    dataset = ImageDataset(train, trainee.encoder.image_size, transform=augment)
-    images, labels = zip(*[dataset[row] for row in next(iter(BalancedBatchSampler(train["label"])))])
-    images, labels = torch.stack(images).to(device(), memory_format=torch.channels_last), torch.tensor(labels).to(device())
+    optimizer = torch.optim.Adam(trainee.parameters(), lr=1e-4)
+    triplet_loss = TripletLoss()
+    images, labels = one_batch(train, trainee.encoder.image_size)
     mixed = images.is_cuda and torch.cuda.is_bf16_supported()  # as fit decides
 
     def run(steps: int):
         trainee.train()
-        with deterministic(), keeping():
+        with deterministic(), keeping_memory(keep_memory):
             for _ in range(steps):
-                with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed): embeddings, _, logits = trainee(images)
+                with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed):
+                    embeddings, _, logits = trainee(images)
                 loss = triplet_loss(embeddings, labels) + F.cross_entropy(logits, labels, label_smoothing=0.1)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -70,27 +89,32 @@ def make_bare(train, keeping=keeping_memory):
 
 def make_fit(train):
     model = SiameseNet()
+    batches = dict(classes_per_batch=batch_size // images_per_class, images_per_class=images_per_class)
 
     def run(steps: int):
         "Train two epochs; only steps of the second are counted, because the first one decodes the images."
-        return fit(model, train, epochs=2, glance=0, transform=augment, classes_per_batch=batch_size // images_per_class, images_per_class=images_per_class)
+        return fit(model, train, epochs=2, glance=0, transform=augment, **batches)
     return run, batch_size
 
 
 class TutorialTriplets(Dataset):
     "Triplets as the tutorial reads them: three files an item, every time."
     def __init__(self, train):
-        self.paths = train["path"].to_numpy()[draw_triplets(train["label"].to_numpy(), np.random.default_rng(0))]
+        rows = draw_triplets(train["label"].to_numpy(), np.random.default_rng(0))
+        self.paths = train["path"].to_numpy()[rows]
 
-    def __len__(self): return len(self.paths)
+    def __len__(self):
+        return len(self.paths)
 
     def __getitem__(self, number):
-        return tuple(torch.from_numpy(skimage.io.imread(path)).permute(2, 0, 1) / 255.0 for path in self.paths[number])
+        pictures = [skimage.io.imread(path) for path in self.paths[number]]
+        return tuple(torch.from_numpy(pixels).permute(2, 0, 1) / 255.0 for pixels in pictures)
 
 
 def make_original(train):
     model = SiameseNet().to(device())
-    optimizer, triplet_loss = torch.optim.Adam(model.parameters(), lr=1e-4), nn.TripletMarginLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    triplet_loss = nn.TripletMarginLoss()
     loader = DataLoader(TutorialTriplets(train), batch_size=triplets_per_batch, shuffle=True, drop_last=True)
 
     def run(steps: int):
@@ -114,16 +138,25 @@ def make_peer(train):
     model = SiameseNet().to(device())
     update = peer_update(model, rate=1e-4)
     dataset = ImageDataset(train, model.image_size, transform=augment, cache=True)
-    for row in range(len(dataset)): dataset.pixels(row)
+    for row in range(len(dataset)):
+        dataset.pixels(row)
+    sizes = dict(m=images_per_class, batch_size=batch_size)
 
     def run(steps: int):
         model.train()
-        sampler = MPerClassSampler(dataset.class_ids, m=images_per_class, batch_size=batch_size, length_before_new_iter=steps * batch_size)
-        for batch in DataLoader(dataset, batch_size=batch_size, sampler=sampler): update(batch)
+        sampler = MPerClassSampler(dataset.class_ids, length_before_new_iter=steps * batch_size, **sizes)
+        for batch in DataLoader(dataset, batch_size=batch_size, sampler=sampler):
+            update(batch)
     return run, batch_size
 
 
-ways = {"bare": make_bare, "returned": lambda train: make_bare(train, nullcontext), "fit": make_fit, "original": make_original, "peer": make_peer}
+ways = {
+    "bare": make_bare,
+    "returned": lambda train: make_bare(train, keep_memory=False),
+    "fit": make_fit,
+    "original": make_original,
+    "peer": make_peer,
+}
 
 
 def in_fresh_process(way: str, images: int) -> dict:
@@ -141,6 +174,60 @@ def child(way: str, images: int, started: float):
     print(json.dumps(dict(seconds=first[0] - started, bytes=peak_bytes(on_gpu=True))))
 
 
+@dataclass
+class Speeds:
+    "What the rounds found."
+    rates: dict[str, list[float]] = field(default_factory=lambda: {way: [] for way in ways})  # images a second, by way
+    reported: list[float] = field(default_factory=list)  # what fit's history says of itself
+
+
+def measure_round(runs: dict, steps: int, number: int, found: Speeds):
+    "Let every loop have its turn, and note how many images a second it used."
+    for way in in_turn(ways, number):
+        ticks.clear()
+        run, images = runs[way]
+        history = run(steps)
+        counted = ticks[-(len(ticks) // 2):] if way == "fit" else ticks  # fit's second epoch
+        found.rates[way].append(images * (len(counted) - 1) / (counted[-1] - counted[0]))
+        if way == "fit":
+            found.reported.append(history["images_per_second"].iloc[-1])
+
+
+def share_of_fit(way: str, found: Speeds) -> str:
+    "Set fit's speed against that of another loop: the median of the rounds' ratios."
+    share = np.median(np.array(found.rates["fit"]) / found.rates[way])
+    if way in ("bare", "returned"): return f"{share:.1%}"
+    return "" if way == "fit" else f"{share:.2f} x"
+
+
+def row_of(way: str, fresh: dict, found: Speeds) -> list[str]:
+    "Return one row of the table."
+    rates = found.rates[way]
+    return [
+        names[way],
+        f"{np.median(rates):.1f}",
+        f"{min(rates):.1f} to {max(rates):.1f}",
+        share_of_fit(way, found),
+        f"{fresh[way]['bytes'] / 1e6:,.0f}",
+        f"{fresh[way]['seconds']:.1f}",
+    ]
+
+
+def notes_of(rounds: int, images: int, found: Speeds) -> list[str]:
+    "Say what was measured, and how."
+    how = (
+        f"Medians of {rounds} rounds in turns, {images} pedestrians of 128 x 64, batches of {batch_size} "
+        f"({triplets_per_batch} triplets for the original loop, counted as {3 * triplets_per_batch} images), the same "
+        "network in all loops. `fit` against bare is the median of the rounds' ratios. `fit` itself reports "
+        f"{np.median(found.reported):.1f} images/s in its history."
+    )
+    first_step = (
+        "Time to first step counts from the start of a fresh process: importing, reading the weights, and the first "
+        "batch. Peak memory is that process's too, libraries included."
+    )
+    return [how, first_step]
+
+
 def main():
     parser = options(__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=640, help="training images in memory")
@@ -149,30 +236,24 @@ def main():
     parser.add_argument("--started", type=float, default=0.0, help="when the parent started this process")
     chosen = parser.parse_args()
     if chosen.child: return child(chosen.child, chosen.images, chosen.started)
-    if chosen.quick: chosen.images, chosen.rounds = 256, 1
+    if chosen.quick:
+        chosen.images = 256
+        chosen.rounds = 1
     fresh = {way: in_fresh_process(way, chosen.images) for way in ways}
-    train, steps = pedestrians(chosen.images), chosen.images // batch_size
-    runs, rates, reported = {way: make(train) for way, make in ways.items()}, {way: [] for way in ways}, []
+    train = pedestrians(chosen.images)
+    runs = {way: make(train) for way, make in ways.items()}
+    found = Speeds()
     register_optimizer_step_post_hook(tick)
     runs["bare"][0](2)  # the first steps of a process warm up
     for number in range(chosen.rounds):
-        order = in_turn(ways, number)
-        for way in order:
-            ticks.clear()
-            run, images = runs[way]
-            history = run(steps)
-            counted = ticks[-(len(ticks) // 2):] if way == "fit" else ticks  # fit's second epoch
-            rates[way].append(images * (len(counted) - 1) / (counted[-1] - counted[0]))
-            if way == "fit": reported.append(history["images_per_second"].iloc[-1])
-        print(f"round {number + 1} of {chosen.rounds}: " + ", ".join(f"{way} {rates[way][-1]:.1f}" for way in ways), flush=True)
-    share = {way: np.median(np.array(rates["fit"]) / rates[way]) for way in ways}
-    rows = [[names[way], f"{np.median(rates[way]):.1f}", f"{min(rates[way]):.1f} to {max(rates[way]):.1f}", f"{share[way]:.1%}" if way in ("bare", "returned") else "" if way == "fit" else f"{share[way]:.2f} x",
-             f"{fresh[way]['bytes'] / 1e6:,.0f}", f"{fresh[way]['seconds']:.1f}"] for way in ways]
+        measure_round(runs, chosen.images // batch_size, number, found)
+        speeds = ", ".join(f"{way} {found.rates[way][-1]:.1f}" for way in ways)
+        print(f"round {number + 1} of {chosen.rounds}: {speeds}", flush=True)
     memory = "GPU memory, MB" if torch.cuda.is_available() else "peak memory of the process, MB"
-    notes = [f"Medians of {chosen.rounds} rounds in turns, {len(train)} pedestrians of 128 x 64, batches of {batch_size} ({triplets_per_batch} triplets for the original loop, counted as {3 * triplets_per_batch} images), "
-             f"the same network in all loops. `fit` against bare is the median of the rounds' ratios. `fit` itself reports {np.median(reported):.1f} images/s in its history.",
-             "Time to first step counts from the start of a fresh process: importing, reading the weights, and the first batch. Peak memory is that process's too, libraries included."]
-    finish("Training speed", [table(["loop", "images/s", "lowest to highest", "`fit` against it", memory, "time to first step, s"], rows), *notes], chosen.out)
+    head = ["loop", "images/s", "lowest to highest", "`fit` against it", memory, "time to first step, s"]
+    rows = [row_of(way, fresh, found) for way in ways]
+    finish("Training speed", [table(head, rows), *notes_of(chosen.rounds, len(train), found)], chosen.out)
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    main()

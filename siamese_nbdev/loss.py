@@ -64,7 +64,7 @@ def triplet_margin_loss(
     losses = losses_of(to_positives - to_negatives, margin, soft)
     return reduce_losses(losses, reduction)
 
-# %% ../nbs/03_loss.ipynb #f7f5754d
+# %% ../nbs/03_loss.ipynb #d92832e2
 def check_roles(anchors:Tensor, positives:Tensor, negatives:Tensor) -> None:
     "Refuse anchors, positives and negatives that are not one of each for every triplet."
     shapes = [tuple(role.shape) for role in (anchors, positives, negatives)]
@@ -127,7 +127,7 @@ def count_triplets(
     per_class = sizes * (sizes - 1) * (len(labels) - sizes)
     return int(per_class.sum())
 
-# %% ../nbs/03_loss.ipynb #00e5d193
+# %% ../nbs/03_loss.ipynb #cedeb446
 def all_triplets(
     labels:Tensor, # Class id of each row, shape (B,)
     *,
@@ -166,7 +166,7 @@ def batch_hard_triplets(
     anchors = has_both.nonzero().squeeze(1)
     return anchors, positives[anchors], negatives[anchors]
 
-# %% ../nbs/03_loss.ipynb #261a0b3d
+# %% ../nbs/03_loss.ipynb #6adc5046
 def check_table(distances:Tensor, labels:Tensor) -> None:
     "Refuse a table of distances that does not belong to the labels, or holds no numbers."
     if labels.ndim != 1 or distances.shape != (len(labels), len(labels)):
@@ -287,7 +287,7 @@ class TripletLoss(nn.Module):
         # A gap of minus infinity has loss 0 and gradient 0: these entries are no triplets.
         return sum_losses(gaps.masked_fill(~is_triplet, -torch.inf), self.margin, self.soft)
 
-# %% ../nbs/03_loss.ipynb #8b531776
+# %% ../nbs/03_loss.ipynb #4271f446
 class Sums(NamedTuple):
     "What some triplets add up to."
     loss:Tensor # Sum of their losses
@@ -302,7 +302,7 @@ def sum_losses(gaps:Tensor, margin:float, soft:bool) -> Sums:
     active = (gaps >= 0).sum() if soft else nonzero
     return Sums(losses.sum(), nonzero, active)
 
-# %% ../nbs/03_loss.ipynb #0f6b4841
+# %% ../nbs/03_loss.ipynb #9dca0480
 class LossProtocol(Protocol):
     "What `fit` calls as its loss."
     # Two attributes are optional, which a type cannot say:

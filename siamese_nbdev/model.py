@@ -46,7 +46,7 @@ def pretrained_backbone(
             f"or fill the cache once on a machine with a network: timm.create_model({name!r}, pretrained=True)"
         ) from error
 
-# %% ../nbs/02_model.ipynb #79abd138
+# %% ../nbs/02_model.ipynb #34bc2430
 def packaged_weights() -> dict[str, Tensor]|None:
     "Read EfficientNet-Lite0's ImageNet weights from their installed package; None if it is not installed."
     try:
@@ -361,7 +361,7 @@ class SiameseNet(nn.Module):
             checksum.update(numbers.view(torch.uint8).numpy().tobytes())
         return checksum.hexdigest()[:12]
 
-# %% ../nbs/02_model.ipynb #6c18f941
+# %% ../nbs/02_model.ipynb #4744613e
 def build_backbone(
     name:str, # Any timm backbone
     image_size:tuple[int, int], # Height and width of its images
@@ -401,7 +401,7 @@ def check_image_size(image_size:tuple[int, int]) -> tuple[int, int]:
         height, width = image_size
     except (TypeError, ValueError) as error:
         raise InputError(f"Expected image_size to be (height, width), got {image_size!r}") from error
-    advice = "backbones halve it five times"
+    advice = "take at least 32 x 32, because backbones halve it five times"
     return (
         check_whole("the height in image_size", height, 32, advice=advice),
         check_whole("the width in image_size", width, 32, advice=advice),
@@ -460,7 +460,7 @@ def save_model(
     os.replace(folder / f"{weights_name}.next", folder / weights_name)
     return folder
 
-# %% ../nbs/02_model.ipynb #a5942619
+# %% ../nbs/02_model.ipynb #1ddf8c7b
 weights_name = "model.safetensors"
 notes_name = "model.json"
 file_format = 1
@@ -513,7 +513,7 @@ def write_to_disk(path:Path, content:bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
 
-# %% ../nbs/02_model.ipynb #2a16de5d
+# %% ../nbs/02_model.ipynb #6554e45f
 def load_model(
     folder:str|Path, # Folder that `save_model` wrote
 ) -> SiameseNet: # The network, in evaluation mode
@@ -543,7 +543,7 @@ def load_model(
         ) from error
     return model.eval()
 
-# %% ../nbs/02_model.ipynb #f5ae1c35
+# %% ../nbs/02_model.ipynb #9fef780b
 def read_model_notes(path:Path) -> dict:
     "Read a network's JSON and check that it is one we understand."
     return read_notes(

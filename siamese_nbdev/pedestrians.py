@@ -66,7 +66,7 @@ def linear(
     colour:str, # As a display takes it, `#rrggbb`
 ) -> np.ndarray: # Linear light, float32, shape (3,)
     "Turn the colour of a display into light."
-    shown = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+    shown = np.array(list(bytes.fromhex(colour[1:]))) / 255
     dark = shown / 12.92
     bright = ((shown + .055) / 1.055) ** 2.4
     light = np.where(shown <= .04045, dark, bright).astype(np.float32)
@@ -105,7 +105,9 @@ def relief(
     low = np.floor(y)
     across = x - left
     down = y - low
-    corner = (low.astype(np.intp) & 63) * 65 + (left.astype(np.intp) & 63)
+    row = low.astype(np.intp) & 63
+    column = left.astype(np.intp) & 63
+    corner = row * 65 + column
     heights = noise_table(seed).ravel()
     a, b, c, d = (heights[corner + step] for step in (0, 1, 65, 66))
     upper = a + (b - a) * across
@@ -135,6 +137,16 @@ def smooth(
     "Rise from 0 at `low` to 1 at `high`, softly."
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def between(x:np.ndarray, low:float, high:float) -> np.ndarray:
+    "Tell which numbers lie between two others."
+    return (x > low) & (x < high)
+
+
+def close(x:np.ndarray, middle:float, reach:float) -> np.ndarray:
+    "Tell which numbers are less than `reach` away from the middle."
+    return np.abs(x - middle) < reach
 
 # %% ../nbs/appendix/pedestrians.ipynb #9bea23d1
 @dataclass(frozen=True)
@@ -263,7 +275,8 @@ def sample_person(
 ) -> Person:
     "Draw a person from a seed; the order of the draws decides who comes out."
     rng = np.random.default_rng(seed)
-    figure = float(np.clip(rng.choice([.12, .88]) + rng.normal(0, .1), 0, 1))
+    usual = rng.choice([.12, .88])
+    figure = float(np.clip(usual + rng.normal(0, .1), 0, 1))
     woman = figure > .5
     top = pick_top(rng, woman)
     top_colour = pick(rng, **COMMON)
@@ -354,11 +367,14 @@ def rings(
     soft:float, # Round the profile over so many metres
 ) -> np.ndarray: # Shape (5, R), rows height, half width, half depth, shift x, shift y
     "Thread ellipses on a tube."
-    table = np.array([list(knot) + [0] * (5 - len(knot)) for knot in knots], float)
+    table = np.zeros((len(knots), 5))
+    for row, knot in zip(table, knots, strict=True):
+        row[:len(knot)] = knot
     rise = np.diff(table[:, 0])
     growth = np.diff(table[:, 1:3].max(1))
     along = np.r_[0, np.cumsum(np.hypot(rise, growth) + 1e-6)]
-    dense = np.linspace(0, along[-1], max(6, int(along[-1] / step) + 2))
+    count = max(6, int(along[-1] / step) + 2)
+    dense = np.linspace(0, along[-1], count)
     ring = np.stack([np.interp(dense, along, column) for column in table.T])
     width = int(soft / dense[1]) | 1
     if width > 1 and len(dense) > 2 * width:
@@ -398,7 +414,8 @@ def boxy(
     "Push points of a circle out to |x| ** power + |y| ** power = 1, at even angles."
     if square == 1: return cos, sin, cos, sin
     power = 2 / square
-    reach = (np.abs(cos) ** power + np.abs(sin) ** power) ** (1 / power)
+    total = np.abs(cos) ** power + np.abs(sin) ** power
+    reach = total ** (1 / power)
     x, y = float32([cos, sin]) / reach
     normal_x = np.sign(cos) * np.abs(x) ** (power - 1)
     normal_y = np.sign(sin) * np.abs(y) ** (power - 1)
@@ -440,8 +457,10 @@ def ball(
 ) -> Surface:
     "Cover a ball with points."
     width, depth, height = radii
-    turns = np.linspace(-np.pi / 2, np.pi / 2, 13)
-    knots = [(height * np.sin(t), width * np.cos(t), depth * np.cos(t)) for t in turns]
+    knots = []
+    for angle in np.linspace(-np.pi / 2, np.pi / 2, 13):
+        reach = np.cos(angle)
+        knots.append((height * np.sin(angle), width * reach, depth * reach))
     return tube(knots, step, soft=0.).at(centre)
 
 
@@ -476,7 +495,9 @@ def strap(
     two = np.cross(tangent, one)
     count = max(6, int(2 * np.pi * half / step) + 1)
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)[None, :, None]
-    normals = unit(one)[:, None] * np.cos(angle) + unit(two)[:, None] * np.sin(angle)
+    one = unit(one)[:, None]
+    two = unit(two)[:, None]
+    normals = one * np.cos(angle) + two * np.sin(angle)
     points = line[:, None] + normals * half
     xyz = points.reshape(-1, 3).T.astype(np.float32)
     normals = np.ascontiguousarray(normals.reshape(-1, 3).T, np.float32)
@@ -488,10 +509,13 @@ def along_path(path:Sequence[Point], step:float) -> np.ndarray:
     corners = np.array(path, float)
     lengths = np.linalg.norm(np.diff(corners, axis=0), axis=1)
     along = np.r_[0, np.cumsum(lengths)]
-    dense = np.linspace(0, along[-1], int(along[-1] / step * 1.3) + 2)
+    count = int(along[-1] / step * 1.3) + 2
+    dense = np.linspace(0, along[-1], count)
     line = np.stack([np.interp(dense, along, column) for column in corners.T], 1)
     for _ in range(6):
-        line[1:-1] = (line[:-2] + 2 * line[1:-1] + line[2:]) / 4
+        before = line[:-2]
+        after = line[2:]
+        line[1:-1] = (before + 2 * line[1:-1] + after) / 4
     return line
 
 
@@ -514,10 +538,8 @@ class Sculpture:
     "Collects coloured surfaces, each hung on one bone (those of the trunk on two)."
     def __init__(
         self,
-        person:Person, # Who is modelled
         step:float, # Metres between two points
     ):
-        self.person = person
         self.step = step
         self.pieces: list[Piece] = []
 
@@ -622,12 +644,13 @@ def add_front(colour:np.ndarray, person:Person, surface:Surface) -> None:
     front = np.sin(surface.around) > .25
     if person.top in ("jacket", "coat"):
         gap = float32(np.interp(z, [-.3, .1, .5, .56], [.05, .025, .05, .06]))
+        edge = abs(aside - gap) < .008
         colour[front & (aside < gap)] = linear(CLOTHES[person.inner])
-        colour[front & (abs(aside - gap) < .008)] *= .5
+        colour[front & edge] *= .5
     if person.top == "shirt":
         colour[front & (aside < .012)] *= .72  # the row of buttons
     if person.top == "hoodie":
-        pocket = (aside < .12) & (z > .02) & (z < .15) & (z < .2 - aside)
+        pocket = (aside < .12) & between(z, .02, .15) & (z < .2 - aside)
         colour[front & pocket] *= .8
 
 
@@ -695,15 +718,18 @@ def add_eye(colour:np.ndarray, person:Person, surface:Surface, side:int) -> None
     x, y, z = surface.xyz
     front = y > .03
     across = x - side * .031
-    colour *= (1 - hollow(across, z - .118, (.018, .014), .35) * front)[:, None]
+    socket = hollow(across, z - .118, (.018, .014), .35)
+    colour *= (1 - socket * front)[:, None]
     white = np.hypot(across / 1.5, z - .114) < .0085
     iris = np.hypot(across, z - .114) < .0075
     colour[front & white] = linear("#e8e2da") * .8
     colour[front & iris] = linear("#1c130e")
     arch = abs(x - side * .02) * .2
-    brow = (abs(x - side * .032) < .02) & (abs(z - .137 + arch) < .006)
-    colour[front & brow] = linear(HAIRS[person.hair_colour]) * .8 + linear(person.skin) * .12
-    colour *= (1 - hollow(x - side * .05, z - .07, (.02, .03), .15) * front)[:, None]
+    brow = close(x, side * .032, .02) & (abs(z - .137 + arch) < .006)
+    hair = linear(HAIRS[person.hair_colour])
+    colour[front & brow] = hair * .8 + linear(person.skin) * .12
+    cheek = hollow(x - side * .05, z - .07, (.02, .03), .15)
+    colour *= (1 - cheek * front)[:, None]
 
 
 def add_mouth(colour:np.ndarray, person:Person, surface:Surface) -> None:
@@ -711,12 +737,13 @@ def add_mouth(colour:np.ndarray, person:Person, surface:Surface) -> None:
     x, y, z = surface.xyz
     skin = linear(person.skin)
     front = y > .03
-    lips = (abs(x) < .024) & (abs(z - .042) < .0055)
+    lips = (abs(x) < .024) & close(z, .042, .0055)
     colour[front & lips] = skin * float32([.72, .45, .45])
     if person.beard:
         chin = front & (z < .062) & (abs(z - .042) > .007)
         cheeks = (z < .075) & (abs(x) > .045) & (y > 0)
-        colour[chin | cheeks] = linear(HAIRS[person.hair_colour]) * .8 + skin * .15
+        hair = linear(HAIRS[person.hair_colour])
+        colour[chin | cheeks] = hair * .8 + skin * .15
 
 
 NECK = (
@@ -844,7 +871,7 @@ def hat(sculpture:Sculpture, person:Person) -> None:
         sculpture.add("head", surface, colour * light[:, None])
     if person.hat == "sun":
         surface = tube(SUN_HAT, sculpture.step, soft=.01)
-        is_ribbon = abs(surface.xyz[2] - .165) < .014
+        is_ribbon = close(surface.xyz[2], .165, .014)
         light = np.where(is_ribbon, .35, 1)
         sculpture.add("head", surface, colour * light[:, None], cloth=True)
 
@@ -902,7 +929,7 @@ def girth_of(person:Person) -> Girth:
     )
 
 
-def torso(person:Person) -> np.ndarray:
+def bare_trunk(person:Person) -> np.ndarray:
     "Return the knots of the naked trunk, shape (10, 5)."
     girth = girth_of(person)
     figure = person.figure
@@ -928,13 +955,16 @@ def trunk(
 ) -> np.ndarray: # Knots, shape (K, 5)
     "Dress the trunk from a hem up; below the hips it widens like a coat."
     girth = girth_of(person)
-    knots = torso(person)
-    lowest = np.array([np.interp(hem, knots[:, 0], column) for column in knots.T])
-    lowest += np.array([0, .12, .15, 0, 0]) * max(0, -.1 - hem)
+    knots = bare_trunk(person)
+    heights = knots[:, 0]
+    lowest = np.array([np.interp(hem, heights, column) for column in knots.T])
+    below_hips = max(0, -.1 - hem)
+    lowest += np.array([0, .12, .15, 0, 0]) * below_hips
     lowest[0] = hem
-    belly = girth.belly * np.exp(-((knots[:, :1] - .12) / .12) ** 2) / 2
+    away = (knots[:, :1] - .12) / .12
+    belly = girth.belly * np.exp(-away ** 2) / 2
     knots[:, [2, 4]] += belly / np.array([girth.all, 1])
-    inside = (knots[:, 0] > hem) & (knots[:, 0] < top)
+    inside = between(heights, hem, top)
     knots = np.concatenate([lowest[None], knots[inside]])
     knots[:, 1:3] = knots[:, 1:3] * girth.all + extra
     return knots
@@ -1177,13 +1207,15 @@ def skirt_knots(person:Person) -> list[tuple[float, ...]]:
     girth = girth_of(person)
     third = person.seed % 3
     flare = .06 + .03 * (person.seed % 4)
-    hem = dict(skirt=-.36 - .03 * third, long_skirt=-.68, dress=-.38 - .10 * third)[person.bottom]
+    hems = dict(skirt=-.36 - .03 * third, long_skirt=-.68, dress=-.38 - .10 * third)
+    hips = girth.hips
+    wide = girth.all
     return [
-        (hem, .19 * girth.hips + flare, .15 + flare),
-        (-.2, .185 * girth.hips * girth.all + flare * .5, .145 * girth.all + flare * .5),
-        (-.02, .17 * girth.hips * girth.all + .014, .125 * girth.all + .014),
-        (.08, .157 * girth.all * girth.hips + .012, .115 * girth.all + .012),
-        (.17, .142 * girth.waist * girth.all + .012, .105 * girth.all + .01),
+        (hems[person.bottom], .19 * hips + flare, .15 + flare),
+        (-.2, .185 * hips * wide + flare * .5, .145 * wide + flare * .5),
+        (-.02, .17 * hips * wide + .014, .125 * wide + .014),
+        (.08, .157 * wide * hips + .012, .115 * wide + .012),
+        (.17, .142 * girth.waist * wide + .012, .105 * wide + .01),
     ]
 
 
@@ -1208,8 +1240,9 @@ def backpack(sculpture:Sculpture, person:Person, colour:np.ndarray, off:float) -
     "Add a backpack with its pocket and straps, `off` metres outside the skin."
     surface = block((0, -.20 - off, .32), (.135, .075, .21), sculpture.step)
     x, _, z = surface.xyz
-    seams = (abs(z - .40) < .008) | (abs(z - .22) < .006) & (abs(x) < .1)
-    pocket = (z < .22) & (z > .13) & (abs(x) < .1)
+    middle = abs(x) < .1
+    seams = close(z, .40, .008) | close(z, .22, .006) & middle
+    pocket = between(z, .13, .22) & middle
     light = np.where(seams, .45, 1 - .25 * pocket)
     sculpture.add("trunk", surface, colour * light[:, None])
     for side in (-1, 1):
@@ -1227,7 +1260,8 @@ def backpack(sculpture:Sculpture, person:Person, colour:np.ndarray, off:float) -
 def shoulder(sculpture:Sculpture, person:Person, colour:np.ndarray, off:float) -> None:
     "Add a bag at the hip, with a strap across the chest."
     side = person.side
-    bag = block((side * (.245 + off), -.03, -.06), (.045, .14, .11), sculpture.step)
+    centre = (side * (.245 + off), -.03, -.06)
+    bag = block(centre, (.045, .14, .11), sculpture.step)
     sculpture.add("trunk", bag, colour)
     path = [
         (side * (.22 + off), .05, .02),
@@ -1264,9 +1298,16 @@ def suitcase(sculpture:Sculpture, person:Person, colour:np.ndarray, off:float) -
     grooves = np.sin(surface.xyz[1] * 130) > .5
     sculpture.add("suitcase", surface, colour * (1 - .3 * grooves)[:, None], gloss=.4)
     for y in (-.07, .07):
-        bar = tube([(.58, .009, .009, 0, y), (.95, .009, .009, 0, y)], step)
-        sculpture.add("suitcase", bar, linear("#9a9a9c"), gloss=.5)
-    handle = tube([(-.08, .012, .012, 0, .95), (.08, .012, .012, 0, .95)], step, axis="y")
+        knots = [
+            (.58, .009, .009, 0, y),
+            (.95, .009, .009, 0, y),
+        ]
+        sculpture.add("suitcase", tube(knots, step), linear("#9a9a9c"), gloss=.5)
+    knots = [
+        (-.08, .012, .012, 0, .95),
+        (.08, .012, .012, 0, .95),
+    ]
+    handle = tube(knots, step, axis="y")
     sculpture.add("suitcase", handle, linear("#222222"))
     for x in (-.07, .07):
         for y in (-.14, .14):
@@ -1332,7 +1373,7 @@ def sculpt(
     step:float=STEP, # Metres between two points
 ) -> Figure:
     "Model a person, limb by limb."
-    sculpture = Sculpture(person, step)
+    sculpture = Sculpture(step)
     below = skirt if is_bare(person) and person.bottom != "shorts" else waist
     for add in (upper, below, legs, feet, arms, face, hair, hat, glasses):
         add(sculpture, person)
@@ -1444,9 +1485,11 @@ def leg_bones(
     swings = {}
     for side, name, own_phase in ((-1, "left", phase), (1, "right", phase + np.pi)):
         hip, knee, pitch = leg_angles(person, own_phase, pace)
-        thigh = Bone(turn("y", side * -.012) @ turn("x", hip), pelvis.at(side * .088, 0, -.01))
+        thigh_turn = turn("y", side * -.012) @ turn("x", hip)
+        foot_turn = turn("z", side * -.10) @ turn("x", pitch)
+        thigh = Bone(thigh_turn, pelvis.at(side * .088, 0, -.01))
         shin = Bone(turn("x", hip - knee), thigh.at(0, 0, -.425))
-        foot = Bone(turn("z", side * -.10) @ turn("x", pitch), shin.at(0, 0, -.42))
+        foot = Bone(foot_turn, shin.at(0, 0, -.42))
         bones |= {f"thigh_{name}": thigh, f"shin_{name}": shin, f"foot_{name}": foot}
         swings[name] = hip
     return bones, swings
@@ -1487,7 +1530,8 @@ def arm_bones(
         busy = (person.side > 0) == (name == "right")
         swing, elbow, out = arm_angles(person, own_phase, pace, busy, phone)
         upper_turn = chest.rotation @ turn("y", -side * out) @ turn("x", swing)
-        fore_turn = chest.rotation @ turn("y", -side * out * .4) @ turn("x", swing + elbow)
+        bend = turn("x", swing + elbow)
+        fore_turn = chest.rotation @ turn("y", -side * out * .4) @ bend
         upper_arm = Bone(upper_turn, chest.at(side * breadth, -.006, .488))
         forearm = Bone(fore_turn, upper_arm.at(0, 0, -.295))
         hand = forearm.at(0, .01, -.31)
@@ -1516,12 +1560,14 @@ def walk(
     "Place the bones in one moment of walking, for a height of 1.75 m and facing +y."
     yaw = .10 * pace * math.cos(phase)
     roll = .03 * pace * math.sin(phase)
-    pelvis = Bone(turn("z", -yaw) @ turn("y", roll), float32([0, 0, .915]))
+    hips = float32([0, 0, .915])
+    pelvis = Bone(turn("z", -yaw) @ turn("y", roll), hips)
     upright = turn("z", yaw * 1.3) @ turn("x", -.05)
     pivot = (0, 0, .18)  # where the spine bends
     chest = Bone(upright, pelvis.at(*pivot) - upright @ float32(pivot))
     neck = Bone(upright, chest.at(0, -.008, .585))
-    head = Bone(turn("z", gaze) @ turn("x", -.04), neck.origin + float32([0, .012, .045]))
+    nod = turn("z", gaze) @ turn("x", -.04)
+    head = Bone(nod, neck.origin + float32([0, .012, .045]))
     bones, swings = leg_bones(person, phase, pace, pelvis)
     bones |= arm_bones(person, phase, pace, chest, phone)
     bones |= dict(pelvis=pelvis, chest=chest, neck=neck, head=head)
@@ -1596,7 +1642,8 @@ def posed(
 
 def put_on_ground(points:np.ndarray, figure:Figure) -> None:
     "Lower a figure until its lower foot touches the ground; a suitcase rolls there already."
-    ground = min(points[2, part.where].min() for part in figure.parts if part.bone.startswith("foot"))
+    feet = [part for part in figure.parts if part.bone.startswith("foot")]
+    ground = min(points[2, foot.where].min() for foot in feet)
     for part in figure.parts:
         if part.bone != "suitcase":
             points[2, part.where] -= ground
@@ -1632,7 +1679,8 @@ def flat(
     "Paint in one colour, a little uneven."
     light = linear(colour)
     def paint(x, y, z, n):
-        heights = noise(x * size + y * size * .7, z * size + y * size * .7, seed)
+        away = y * size * .7
+        heights = noise(x * size + away, z * size + away, seed)
         return light * (1 - rough + 2 * rough * heights)[:, None]
     return paint
 
@@ -1670,12 +1718,14 @@ def slabs(
     "Paint slabs or tiles with joints, on the ground or on a wall."
     slab = linear(colour)
     gap = linear(joint)
+    across = .5 - width / 2 / size[0] * .6  # from the middle of a slab to the joint
+    up = .5 - width / 2 / size[1] * .6
     def paint(x, y, z, n):
         level = np.abs(n[:, 2]) > .5
         along, _ = wall_uv(x, y, z, n)
         u = np.where(level, x, along) / size[0]
         v = np.where(level, y, z) / size[1]
-        is_joint = (from_middle(u) > .5 - width / 2 / size[0] * .6) | (from_middle(v) > .5 - width / 2 / size[1] * .6)
+        is_joint = (from_middle(u) > across) | (from_middle(v) > up)
         tone = (1 - vary) + 2 * vary * tone_of(u, v, seed)
         dirt = noise(x * .5 + z * .4, y * .5 + z * .3, seed + 5, 4)
         light = tone * ((1 - stain) + 1.6 * stain * dirt)
@@ -1706,9 +1756,10 @@ def facade(
         reflection = smooth(noise(u * .7 + v, v * .5, seed), .4, .7)
         pane = glass * (.5 + 1.2 * tone + .7 * reflection)[:, None]
         if lit:
-            light = lamp * (.5 + .5 * noise(u * 3, v * 3, seed))[:, None]
-            pane = np.where((tone > 1 - lit)[:, None], light, pane)
-        return np.where(window[:, None], np.where(bars[:, None], frame, pane), base(x, y, z, n))
+            uneven = .5 + .5 * noise(u * 3, v * 3, seed)
+            pane = np.where((tone > 1 - lit)[:, None], lamp * uneven[:, None], pane)
+        pane = np.where(bars[:, None], frame, pane)
+        return np.where(window[:, None], pane, base(x, y, z, n))
     return paint
 
 
@@ -1747,17 +1798,17 @@ def shopfronts(
         shop = np.floor(u / width).astype(int)
         a = u % width
         sign = SIGNS[(shop * 5 + seed) % 6]
-        door = (a > .35) & (a < 1.25)
-        frame = door & ((np.abs(a - .8) > .38) | (v < .18) | (np.abs(v - 1.05) < .04))
+        door = between(a, .35, 1.25)
+        frame = door & ((np.abs(a - .8) > .38) | (v < .18) | close(v, 1.05, .04))
         window = np.where(frame[:, None], sign * .8, goods(u, v, shop, seed))
-        pane = (a > .2) & (a < width - .25) & (v > .45) & (v < 2.45) | door & (v < 2.3)
-        posts = ((np.abs(a - 1.4) < .05) | (np.abs(a - 2.8) < .03)) & (v < 2.45)
+        pane = between(a, .2, width - .25) & between(v, .45, 2.45) | door & (v < 2.3)
+        posts = (close(a, 1.4, .05) | close(a, 2.8, .03)) & (v < 2.45)
         colour = np.where((v < 3.25)[:, None], stone, upstairs(x, y, z, n))
         colour[pane] = window[pane]
         colour[posts] = iron
         letters = lettered(shop, a, v, width, seed)
         sign = np.where(letters[:, None], linear("#e6dfcc"), sign)
-        return np.where(((v > 2.5) & (v < 3.15))[:, None], sign, colour)
+        return np.where(between(v, 2.5, 3.15)[:, None], sign, colour)
     return paint
 
 
@@ -1769,7 +1820,7 @@ def lettered(
     seed:int,
 ) -> np.ndarray: # bool (N,)
     "Tell where a shop's sign has letters: bars of 12 cm, some left out."
-    line = (np.abs(up - 2.83) < .13) & (along > .9) & (along < width - .9)
+    line = close(up, 2.83, .13) & between(along, .9, width - .9)
     place = along / .17
     written = noise_table(seed)[shop & 63, place.astype(int) & 63] > .3
     return line & written & (place % 1 < .7)
@@ -1783,7 +1834,7 @@ def foliage(
     "Paint leaves, bright and dark."
     leaf = linear(colour)
     def paint(x, y, z, n):
-        heights = noise(x * size + z * 1.7, z * size + y * size, seed, 4)
+        heights = noise(x * size + z * 1.7, z * size + y * size, seed, octaves=4)
         return leaf * (.25 + 1.7 * smooth(heights, .3, .75))[:, None]
     return paint
 
@@ -1792,7 +1843,7 @@ def grass(seed:int=0) -> Paint:
     "Paint a lawn with a gravel path."
     green = linear("#5d7a3a")
     sand = linear("#a5967c")
-    def edge(y, where, shift):
+    def edge(y:np.ndarray, where:float, shift:int) -> np.ndarray:
         return where + .12 * noise(y * 1.3, y * 0 + shift, seed)
     def paint(x, y, z, n):
         blades = .6 * noise(x * 9, y * 9, seed)
@@ -1803,8 +1854,9 @@ def grass(seed:int=0) -> Paint:
         gravel = sand * (.62 + grains + puddles)[:, None]
         left = edge(y, -2.2, 3)
         right = edge(y, 2.4, 9)
-        on_path = smooth(x, left - .05, left + .05) * (1 - smooth(x, right - .05, right + .05))
-        return mix(lawn, gravel, on_path)
+        past_left = smooth(x, left - .05, left + .05)
+        past_right = smooth(x, right - .05, right + .05)
+        return mix(lawn, gravel, past_left * (1 - past_right))
     return paint
 
 
@@ -1824,7 +1876,7 @@ def asphalt(
         colour = tar * (.6 + grains + patches)[:, None]
         worn = .55 + .45 * smooth(noise(x * 3, y * 3, seed + 2), .25, .5)
         for x_from, x_to, y_from, y_to in lines:
-            inside = (x > x_from) & (x < x_to) & (y > y_from) & (y < y_to)
+            inside = between(x, x_from, x_to) & between(y, y_from, y_to)
             colour = mix(colour, white, inside * worn)
         return colour
     return paint
@@ -1901,7 +1953,8 @@ def car(x:float, y:float, yaw:float, colour:str, seed:int=0) -> tuple[Solid, ...
     body = Solid("box", at(0, 0, .58), (2.1, .84, .34), car_body(colour, seed), yaw)
     cabin = Solid("box", at(-.2, 0, 1.14), (1.2, .72, .3), car_cabin(colour, seed), yaw)
     rubber = flat("#141414", .1)
-    wheels = [Solid("ball", at(a, b, .31), (.33, .10, .31), rubber, yaw) for a in (-1.3, 1.3) for b in (-.8, .8)]
+    axles = [at(a, b, .31) for a in (-1.3, 1.3) for b in (-.8, .8)]
+    wheels = [Solid("ball", axle, (.33, .10, .31), rubber, yaw) for axle in axles]
     return body, cabin, *wheels
 
 
@@ -1910,7 +1963,8 @@ def car_cabin(colour:str, seed:int) -> Paint:
     glass = flat("#1a2229", .3, seed)
     metal = linear(colour) * .9
     def paint(x, y, z, n):
-        pillar = (np.abs(x) % .95 < .05) | (z > .24) | (np.abs(x) > 1.05) & (np.abs(y) > .6)
+        corner = (np.abs(x) > 1.05) & (np.abs(y) > .6)
+        pillar = (np.abs(x) % .95 < .05) | (z > .24) | corner
         return np.where(pillar[:, None], metal, glass(x, y, z, n))
     return paint
 
@@ -1920,8 +1974,8 @@ def car_body(colour:str, seed:int) -> Paint:
     body = flat(colour, .05, seed)
     lamp_colour = linear("#a33a2e" if seed % 2 else "#dcd6c0")
     def paint(x, y, z, n):
-        lamp = (np.abs(x) > 1.95) & (np.abs(np.abs(y) - .62) < .17) & (np.abs(z - .1) < .09)
-        seam = (np.abs(z - .12) < .012) | (np.abs(x - .05) < .012) | (z < -.2)
+        lamp = (np.abs(x) > 1.95) & close(np.abs(y), .62, .17) & close(z, .1, .09)
+        seam = close(z, .12, .012) | close(x, .05, .012) | (z < -.2)
         metal = np.where(lamp[:, None], lamp_colour, body(x, y, z, n))
         return np.where(seam[:, None], metal * .45, metal)
     return paint
@@ -2012,7 +2066,15 @@ def street(rng:np.random.Generator) -> Place:
     )
 
 
-TREES = ((-5.5, 13), (5.8, 16), (-8, 22), (8.5, 25), (-3.6, 30), (4.5, 34), (11, 18))
+TREES = (
+    (-5.5, 13),
+    (5.8, 16),
+    (-8, 22),
+    (8.5, 25),
+    (-3.6, 30),
+    (4.5, 34),
+    (11, 18),
+)
 
 
 def park_things(seed:int) -> tuple[Solid, ...]:
@@ -2059,14 +2121,15 @@ def posters(seed:int) -> Paint:
         a = (u + 50) % 4.6
         number = ((u + 50) // 4.6).astype(int)
         first = noise(u * 1.2, v * 1.5, seed) > .5
-        line = np.where(np.abs(v - 1.0) < .05, .4, 1)
-        picture = np.where(first[:, None], POSTERS[number % 5], POSTERS[(number + 2) % 5]) * line[:, None]
-        poster = (a > .8) & (a < 2.5) & (v > .85) & (v < 2.05)
-        frame = poster & ((np.abs(a - 1.65) > .81) | (np.abs(v - 1.45) > .56))
-        band = np.abs(v - 2.35) < .13
+        line = np.where(close(v, 1.0, .05), .4, 1)
+        tints = np.where(first[:, None], POSTERS[number % 5], POSTERS[(number + 2) % 5])
+        picture = tints * line[:, None]
+        poster = between(a, .8, 2.5) & between(v, .85, 2.05)
+        margin = (np.abs(a - 1.65) > .81) | (np.abs(v - 1.45) > .56)
+        band = close(v, 2.35, .13)
         colour = np.where(band[:, None], linear("#2f5f93"), tile(x, y, z, n))
         colour[poster] = picture[poster]
-        colour[frame] = linear("#4a4a48")
+        colour[poster & margin] = linear("#4a4a48")
         return colour
     return paint
 
@@ -2077,8 +2140,10 @@ def platform_floor(seed:int) -> Paint:
     def paint(x, y, z, n):
         is_stud = np.hypot(x * 8 % 1 - .5, y * 8 % 1 - .5) < .33
         yellow = linear("#cfa83a") * (.75 + .35 * is_stud)[:, None]
-        gravel = linear("#1f1e1d") * (.6 + .8 * noise(x * 6, y * 6, seed))[:, None]
-        floor = np.where((np.abs(y - 6.2) < .3)[:, None], yellow, stone(x, y, z, n))
+        grains = .6 + .8 * noise(x * 6, y * 6, seed)
+        gravel = linear("#1f1e1d") * grains[:, None]
+        is_line = close(y, 6.2, .3)
+        floor = np.where(is_line[:, None], yellow, stone(x, y, z, n))
         return np.where((y < 5.3)[:, None], gravel, floor)
     return paint
 
@@ -2125,12 +2190,13 @@ def yard_things(seed:int) -> tuple[Solid, ...]:
     "Build two houses, an entrance, a planter and a row of bicycles."
     front = facade(bricks("#8e4a38", seed=seed), shop=.7, size=(2.2, 2.6), seed=seed, lit=.15)
     side = facade(bricks("#9a5a44", seed=seed + 1), size=(2.2, 2.4), seed=seed)
+    stone = slabs("#a7a29a", "#7d7872", (.6, .3), seed)
     return (
         wall(0, 18.5, (30, 1.5, 4), front),
         Solid("box", (-9, 12, 3), (2.5, 8, 3), side),
         Solid("box", (2.3, 17.0, 1.2), (1.05, .12, 1.25), door),
         Solid("box", (2.3, 16.4, .1), (1.6, .7, .1), flat("#9a9790")),
-        Solid("box", (6.2, 12.8, .3), (1.2, .6, .3), slabs("#a7a29a", "#7d7872", (.6, .3), seed)),
+        Solid("box", (6.2, 12.8, .3), (1.2, .6, .3), stone),
         Solid("ball", (6.2, 12.8, .85), (1.2, .6, .5), foliage("#3f5f33", seed, 6)),
         *bicycle(-4.6, 15.7, "#9a2f2c"),
         *bicycle(-3.8, 15.7, "#2e5a8a"),
@@ -2208,7 +2274,7 @@ def hall_floor(seed:int) -> Paint:
     "Paint polished slabs with dark bands, and lamps mirrored in them."
     stone = slabs("#c4b295", "#a08f74", (1.2, 1.2), seed, .08, .12, .02)
     def paint(x, y, z, n):
-        is_band = np.abs(x % 7.2 - 3.6) < .25
+        is_band = close(x % 7.2, 3.6, .25)
         colour = np.where(is_band[:, None], linear("#5f3b2c"), stone(x, y, z, n))
         mirrored = smooth(noise(x * .35, y * .12, seed), .5, .8)
         return colour * (1 + .35 * mirrored)[:, None]
@@ -2220,17 +2286,20 @@ def hall_things(seed:int) -> tuple[Solid, ...]:
     def shops(own_seed:int) -> Paint:
         return shopfronts(flat("#b7a58a", .06, own_seed), own_seed, 5.0)
     marble = slabs("#d9cbb2", "#b5a78d", (.6, 1.1), seed)
-    columns = [Solid("box", (x, y, 2.2), (.3, .3, 2.2), marble) for x in (-3.6, 4.4) for y in (10.2, 17, 24)]
+    places = [(x, y, 2.2) for x in (-3.6, 4.4) for y in (10.2, 17, 24)]
+    columns = [Solid("box", place, (.3, .3, 2.2), marble) for place in places]
+    wood = slabs("#6f4a31", "#3f2a1c", (.3, 2.), seed)
+    lamps = slabs("#d9d2c4", "#fff2cc", (1.8, 1.8), seed, .03, .03, .3)
     return (
         wall(-9.5, 20, (2.5, 30, 3), shops(seed)),
         wall(10.5, 20, (2.5, 30, 3), shops(seed + 2)),
         wall(0, 40, (20, 1, 3), shops(seed + 3)),
         *columns,
-        Solid("box", (6.4, 13.2, .55), (1.1, .7, .55), slabs("#6f4a31", "#3f2a1c", (.3, 2.), seed)),
+        Solid("box", (6.4, 13.2, .55), (1.1, .7, .55), wood),
         Solid("box", (6.4, 13.2, 1.13), (1.2, .8, .04), flat("#e8e0d0")),
         Solid("post", (-5.0, 12.6, .3), (.35, .35, .3), flat("#e3ddd0")),
         Solid("ball", (-5.0, 12.6, 1.3), (.6, .6, .8), foliage("#3f6a3a", seed, 8)),
-        Solid("box", (0, 25, 4.6), (14, 30, .1), slabs("#d9d2c4", "#fff2cc", (1.8, 1.8), seed, .03, .03, .3)),
+        Solid("box", (0, 25, 4.6), (14, 30, .1), lamps),
     )
 
 
@@ -2352,7 +2421,9 @@ class Lens:
 
 def span(places:np.ndarray) -> slice:
     "Return the pixels between the first and the last place on an axis, and one more on each side."
-    return slice(max(0, int(places.min()) - 1), max(0, int(places.max()) + 2))
+    first = int(places.min()) - 1
+    last = int(places.max()) + 1
+    return slice(max(0, first), max(0, last + 1))
 
 
 def lens_of(camera:Camera, scale:float=1.) -> Lens:
@@ -2394,8 +2465,10 @@ def hit_box(half:Point, start:Points, step:Points) -> np.ndarray:
 def hit_hoop(half:Point, start:Points, step:Points) -> np.ndarray:
     "Measure how far a hoop is: where a ray crosses its plane, near its rim."
     t = -start[0] / step[0]
-    radius = np.hypot(start[1] + t * step[1], start[2] + t * step[2])
-    return np.where((t > 1e-3) & (np.abs(radius - half[1]) < .035), t, np.inf)
+    y = start[1] + t * step[1]
+    z = start[2] + t * step[2]
+    on_rim = close(np.hypot(y, z), half[1], .035)
+    return np.where((t > 1e-3) & on_rim, t, np.inf)
 
 
 def hit_round(solid:Solid, start:Points, step:Points) -> np.ndarray:
@@ -2410,7 +2483,8 @@ def hit_round(solid:Solid, start:Points, step:Points) -> np.ndarray:
     t = (-b - np.sqrt(np.maximum(inner, 0))) / a
     is_hit = (inner > 0) & (t > 1e-3)
     if solid.kind == "post":
-        is_hit = is_hit & (np.abs(start[2] + t * step[2]) < solid.half[2])
+        height = start[2] + t * step[2]
+        is_hit = is_hit & (np.abs(height) < solid.half[2])
     return np.where(is_hit, t, np.inf)
 
 
@@ -2456,7 +2530,9 @@ def sunlit(place:Place, points:Points) -> np.ndarray:
         corners = turned(axes, solid.corners())
         left, low, _ = corners.min(1)
         right, high, _ = corners.max(1)
-        near = np.flatnonzero((u >= left) & (u <= right) & (v >= low) & (v <= high))
+        inside_u = (u >= left) & (u <= right)
+        inside_v = (v >= low) & (v <= high)
+        near = np.flatnonzero(inside_u & inside_v)
         if len(near) == 0: continue
         is_dark = np.isfinite(hit(solid, [q[near] for q in points], axes[2]))
         is_crown = solid.kind == "ball" and solid.half[2] >= 1
@@ -2515,9 +2591,10 @@ def lit(
         albedo, sky, normals = solid_spots(place.solids[number - 1], points)
     to_sun = sun_axes(place.sun_direction)[2]
     slant = np.maximum(0, np.einsum("ni,i->n", normals, to_sun))
-    just_outside = [q + side * np.float32(.02) for q, side in zip(points, normals.T, strict=True)]
+    just_outside = points + normals.T * np.float32(.02)
     sun = slant * sunlit(place, just_outside)
-    ambient = float32(place.ambient) * ((.81 + .19 * normals[:, 2]) * sky)[:, None]
+    from_above = .81 + .19 * normals[:, 2]
+    ambient = float32(place.ambient) * (from_above * sky)[:, None]
     light = albedo * (ambient + float32(place.sun) * sun[:, None])
     if place.name in ("platform", "hall"): return light
     return mix(light, linear(place.haze) * .9, 1 - np.exp(-distance / 160))
@@ -2531,7 +2608,8 @@ def cast(
     rays = lens.rays()
     eye = list(float32([0, 0, lens.height]))
     with np.errstate(divide="ignore"):
-        to_ground = np.where(rays[2] < -1e-4, -eye[2] / rays[2], np.inf)
+        steps = -eye[2] / rays[2]
+    to_ground = np.where(rays[2] < -1e-4, steps, np.inf)
     distance = to_ground.astype(np.float32)
     distance[distance >= 90] = np.inf
     which = np.where(np.isfinite(distance), 0, -1)
@@ -2580,14 +2658,19 @@ def sun_map(place:Place) -> np.ndarray:
 def soften(planes:np.ndarray) -> np.ndarray:
     "Blur planes (3, H, W) by a quarter, a half and a quarter of three neighbours, along both axes."
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    rows = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
-    return (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 4
+    above = padded[:, :-2]
+    below = padded[:, 2:]
+    rows = (above + 2 * padded[:, 1:-1] + below) / 4
+    left = rows[..., :-2]
+    right = rows[..., 2:]
+    return (left + 2 * rows[..., 1:-1] + right) / 4
 
 
 def sky_light(place:Place, directions:np.ndarray) -> np.ndarray:
     "Return the light of the sky in these directions (3, N), with clouds; (3, N)."
     right, _, up = directions
-    blue = mix(linear(place.haze), linear(place.sky), np.clip(up * 2.5, 0, 1))
+    height = np.clip(up * 2.5, 0, 1)
+    blue = mix(linear(place.haze), linear(place.sky), height)
     clouds = smooth(noise(right * 4, up * 9, 8, 4), .45, .7)
     return (blue * (.9 + .25 * clouds)[:, None]).T
 
@@ -2623,8 +2706,10 @@ def blurred(
     bell = (bell / bell.sum()).astype(np.float32)
     height, width = planes.shape[1:]
     padded = np.pad(planes, ((0, 0), (2, 2), (2, 2)), mode="edge")
-    rows = reduce(np.add, (share * padded[:, i:i + height] for i, share in enumerate(bell)))
-    return reduce(np.add, (share * rows[..., i:i + width] for i, share in enumerate(bell)))
+    shifted = (padded[:, start:start + height] for start in range(5))
+    rows = reduce(np.add, map(np.multiply, bell, shifted))
+    shifted = (rows[..., start:start + width] for start in range(5))
+    return reduce(np.add, map(np.multiply, bell, shifted))
 
 
 def display_values(light:np.ndarray) -> np.ndarray:
@@ -2681,7 +2766,9 @@ def sample_shot(
     place = camera.place
     x = np.clip(at[0] + rng.normal(0, .8), *place.across)
     y = np.clip(at[1] + rng.normal(0, 1.2), *place.depth)
-    cut = rng.choice([0, 0, 0, 0, 0, 0, 1]) * rng.uniform(.08, .22) * rng.choice([1, 1, 1, -1])
+    is_cut = rng.choice([0, 0, 0, 0, 0, 0, 1])
+    depth = rng.uniform(.08, .22)
+    end = rng.choice([1, 1, 1, -1])
     has_passer = rng.random() < .18
     passer = int(rng.integers(40)) if has_passer else -1
     return Shot(
@@ -2694,11 +2781,14 @@ def sample_shot(
         phone=phone,
         shift=(float(rng.normal(0, .035)), float(rng.normal(0, .022))),
         margin=float(rng.uniform(1.03, 1.2)),
-        cut=float(cut),
+        cut=float(is_cut * depth * end),
         gain=float(np.exp(rng.normal(0, .12))),
         quality=int(np.clip(camera.quality + rng.normal(0, 6), 45, 95)),
         passer=passer,
-        passer_at=(float(rng.choice([-1, 1]) * rng.uniform(.45, 1.0)), float(rng.uniform(-.3, 1.6))),
+        passer_at=(
+            float(rng.choice([-1, 1]) * rng.uniform(.45, 1.0)),
+            float(rng.uniform(-.3, 1.6)),
+        ),
         seed=int(rng.integers(2 ** 31)),
     )
 
@@ -2752,13 +2842,16 @@ def fill_pinholes(best:np.ndarray) -> None:
     far = (best >> 32).astype(np.int32).view(np.float32)
     beside = np.maximum(far[:, :-2], far[:, 2:])
     hole = far[:, 1:-1] > beside + np.float32(.02)
-    best[:, 1:-1][hole] = best[:, :-2][hole]
+    inner = best[:, 1:-1]
+    inner[hole] = best[:, :-2][hole]
 
 # %% ../nbs/appendix/pedestrians.ipynb #3e250d5f
 def halved(planes:np.ndarray) -> np.ndarray:
     "Average squares of 2 x 2 pixels."
-    upper = planes[..., ::2, ::2] + planes[..., 1::2, ::2]
-    return (upper + planes[..., ::2, 1::2] + planes[..., 1::2, 1::2]) / np.float32(4)
+    above = planes[..., ::2, :]
+    below = planes[..., 1::2, :]
+    left = above[..., ::2] + below[..., ::2]
+    return (left + above[..., 1::2] + below[..., 1::2]) / np.float32(4)
 
 
 def taps(
@@ -2781,7 +2874,9 @@ def resample(
     left, right, across = taps(x, planes.shape[2])
     above, below, down = taps(y, planes.shape[1])
     planes = planes[:, :, left[0]:right[-1] + 1]
-    rows = planes[:, above] * (1 - down)[:, None] + planes[:, below] * down[:, None]
+    from_above = planes[:, above] * (1 - down)[:, None]
+    from_below = planes[:, below] * down[:, None]
+    rows = from_above + from_below
     rows = (rows[:, ::2] + rows[:, 1::2]) / 2
     from_left = np.take(rows, left - left[0], 2)
     from_right = np.take(rows, right - left[0], 2)
@@ -2824,7 +2919,13 @@ def frame_around(
     middle = (left + right) / 4 + float(np.median(u)) / 2
     x = middle + shot.shift[0] * tall
     y = (top + bottom) / 2 + shot.shift[1] * tall
-    return Frame(x - tall * width / height / 2, y - tall / 2, 2 * height / tall, height, width)
+    return Frame(
+        x0=x - tall * width / height / 2,
+        y0=y - tall / 2,
+        scale=2 * height / tall,
+        height=height,
+        width=width,
+    )
 
 # %% ../nbs/appendix/pedestrians.ipynb #ffeb822a
 class Canvas:
@@ -2854,7 +2955,7 @@ class Canvas:
         column, row, _ = self.view.lens.project(x, y, np.float32(0))
         u, v = (q / 2 for q in self.frame.small(column, row))
         height, width = self.background.shape[1:]
-        inside = np.flatnonzero((u >= 0) & (u < width) & (v >= 0) & (v < height))
+        inside = np.flatnonzero(on_grid(u, width) & on_grid(v, height))
         marks = np.zeros((height, width), np.uint8)
         marks[v[inside].astype(np.intp), u[inside].astype(np.intp)] = 255
         mask = Image.fromarray(marks)
@@ -2868,6 +2969,11 @@ class Canvas:
         bodies = halved(self.bodies.reshape(shape))
         covered = halved(self.covered.reshape(shape))
         return self.background * (1 - covered) + bodies
+
+
+def on_grid(places:np.ndarray, count:int) -> np.ndarray:
+    "Tell which positions along an axis are on its pixels."
+    return (places >= 0) & (places < count)
 
 
 def inside_pixels(places:np.ndarray, count:int) -> np.ndarray:
@@ -2889,7 +2995,9 @@ def cast_shadow(
     if sun > .3:
         right, away, up = sun_axes(place.sun_direction)[2]
         direct = np.mean(place.sun) * sun * up
-        shadow = canvas.footprint(x - right / up * z, y - away / up * z, (.75, .25), 2.2) * sun
+        shade_x = x - right / up * z
+        shade_y = y - away / up * z
+        shadow = canvas.footprint(shade_x, shade_y, (.75, .25), 2.2) * sun
         shade *= 1 - shadow * np.float32(direct / (direct + np.mean(place.ambient)))
     canvas.background *= 1 + canvas.ground * (shade - 1)
 
@@ -2940,7 +3048,8 @@ def lit_body(
     open_side = .80 + .20 * np.abs((normals * to_eye).sum(0))  # edges turn away from the open
     sky = from_above * over_ground * open_side
     half = to_sun[:, None] + to_eye
-    shine = np.maximum(0, (normals * half).sum(0)) ** 2 / (half * half).sum(0)
+    mirrored = np.maximum(0, (normals * half).sum(0))
+    shine = mirrored ** 2 / (half * half).sum(0)
     glint = skin.gloss * shine ** 12 * (sun * own * .5 + .06) * .5
     from_sky = float32(place.ambient)[:, None] * sky
     from_sun = float32(place.sun)[:, None] * (lambert * sun)
@@ -2958,7 +3067,7 @@ def in_sight(
     columns = 2 * frame.width
     column, row, depth = canvas.view.lens.project(*np.take(points, candidates, 1))
     u, v = frame.small(column, row)
-    inside = np.flatnonzero((u >= 0) & (u < columns) & (v >= 0) & (v < rows))
+    inside = np.flatnonzero(on_grid(u, columns) & on_grid(v, rows))
     covered, shown = nearest(u[inside], v[inside], depth[inside], rows, columns)
     shown = inside[shown]
     before = depth[shown] < canvas.distance[covered] + .05  # not behind a post
@@ -3355,8 +3464,7 @@ def render_missing(
     progress:bool, # Show a progress bar
 ) -> None:
     "Render the images of a set that are not there."
-    have = {f"{part}/{name}" for part in ("train", "test") for name in os.listdir(folder / part)}
-    missing = [row for row in rows if row.file not in have]
+    missing = [row for row in rows if not (folder / row.file).exists()]
     if not missing: return
     people = {row.label for row in missing}
     useful = min(max(1, len(missing) // 40), len(people))  # a process takes a while to start

@@ -1,4 +1,4 @@
-"""A folder holds one whole network, whenever the process that saves into it is killed and however little room there is."""
+"""A folder holds one whole network, whenever a process saving into it is killed and however little room there is."""
 import subprocess
 import sys
 from pathlib import Path
