@@ -55,8 +55,8 @@ def search(
     exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
     chunk:int|None=None, # Rows of the gallery to look at in one go; None chooses
     device:str|None=None, # Where to compute, such as "cuda"; None is the processor
-) -> pd.DataFrame: # One row a hit: `query`, `rank` (from 1), `path`, `label`, `distance`, `correct`; also `query_label`, and cameras where known
-    "Find the closest images, exactly; the query itself is never among them."
+) -> pd.DataFrame: # One row a hit: `query`, `rank` (from 1), `path`, `label`, `distance`, `correct`, `query_label`
+    "Find the closest images, exactly; the query itself is never among them. Where cameras are known, they are told."
     check_choice("metric", metric, metrics_known)
     check_device(device)
     if chunk is not None:
@@ -143,14 +143,15 @@ def rows_where(manifest:pd.DataFrame, where:dict|None) -> np.ndarray|None:
     for column, wanted in where.items():
         if column not in manifest:
             raise InputError(
-                f"Expected where to name columns of the gallery's manifest, got {column!r}; it has {', '.join(manifest)}"
+                f"Expected where to name columns of the gallery's manifest, got {column!r}; "
+                f"it has {', '.join(manifest)}"
             )
         values = [wanted] if isinstance(wanted, str) else list(wanted)
         fits &= manifest[column].isin(values).to_numpy()
     if not fits.any(): raise InputError(f"Expected images in the gallery where {where}, got none")
     return np.flatnonzero(fits)
 
-# %% ../nbs/06_retrieval.ipynb #65e7dd6a
+# %% ../nbs/06_retrieval.ipynb #cc5048e4
 def forbidding_columns(query:pd.DataFrame, gallery:pd.DataFrame, exclude_same_camera:bool) -> list[list[str]]:
     "Name the columns which, if all are equal, forbid an image as an answer."
     knows_cameras = all(column in frame for column in ("label", "camera") for frame in (query, gallery))
@@ -215,10 +216,11 @@ def hits_table(query:pd.DataFrame, gallery:pd.DataFrame, rows:np.ndarray, distan
             hits[name] = frame["camera"]
     return hits
 
-# %% ../nbs/06_retrieval.ipynb #d62027f0
+# %% ../nbs/06_retrieval.ipynb #a29a00cb
 class Backend(Protocol):
     "Where an `Index` keeps its vectors. A subclass must say what is abstract here, and may say the rest better."
     metric:str # "euclidean" or "cosine", as `build` was told
+    effort:int|None = None # How much is done to miss nothing, where that can be chosen
 
     @abstractmethod
     def build(self, gallery:np.ndarray, metric:str) -> None:
@@ -243,7 +245,7 @@ class Backend(Protocol):
         *,
         rows:np.ndarray|None=None, # Look only at these rows, ascending; None looks at all
         excluded:tuple|None=None, # Pairs that do not count: numbers of queries and of rows
-    ) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k), nearest first; infinity where there are no more
+    ) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k), nearest first; infinity fills up
         "Find the nearest rows; the lower row wins a tie."
         ...
 
@@ -271,7 +273,7 @@ class Backend(Protocol):
         "Open what `save` wrote for these vectors."
         self.build(gallery, metric)
 
-# %% ../nbs/06_retrieval.ipynb #24a1555e
+# %% ../nbs/06_retrieval.ipynb #1430eb85
 SQUARES_AT_ONCE = 50_000  # rows read at once from a file that may be larger than the memory
 
 
@@ -334,23 +336,26 @@ def squares_of(gallery:np.ndarray, first:int=0) -> np.ndarray:
         squares.append(finite_squares(gallery[start:start + SQUARES_AT_ONCE], start))
     return np.concatenate(squares)
 
-# %% ../nbs/06_retrieval.ipynb #39a1a55c
+# %% ../nbs/06_retrieval.ipynb #e2a5fb93
 class FaissBackend(ExactBackend):
     "The vectors, and a faiss index that holds a copy of them all and knows where to look."
-    usual_effort = 1 # Where none is given
+    usual_effort:int # Where none is given
+    effort:int
 
     def __init__(self, effort:int|None=None, device:str|None=None):
         super().__init__(device)
         self.effort = self.usual_effort if effort is None else check_whole("effort", effort)
         self.built:Any = None
 
+    @abstractmethod
     def empty(self) -> Any:
         "Make a faiss index that knows the gallery's shape, but holds none of its vectors."
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def parameters(self, fetch:int) -> Any:
         "Say in faiss's words how far to look for `fetch` candidates."
-        raise NotImplementedError
+        ...
 
     def build(self, gallery:np.ndarray, metric:str) -> None:
         super().build(gallery, metric)
@@ -425,7 +430,7 @@ def read_faiss(file:Path, shape:tuple[int, ...]) -> Any:
         )
     return built
 
-# %% ../nbs/06_retrieval.ipynb #62add5c0
+# %% ../nbs/06_retrieval.ipynb #45a3b6e7
 class ListsBackend(FaissBackend):
     "Inverted lists; `effort` is how many are read."
     kind = "ivf"
@@ -475,7 +480,7 @@ class GraphBackend(FaissBackend):
 
 # %% ../nbs/06_retrieval.ipynb #692e703c
 class Index:
-    "A gallery prepared for many searches: `exact`, approximate by lists (`ivf`) or by a graph (`hnsw`), or a backend of one's own."
+    "A gallery prepared for many searches: `exact`, or approximate with faiss, by lists (`ivf`) or by a graph (`hnsw`)."
     def __init__(
         self,
         embeddings:EmbeddingSet, # The gallery; its vectors may be mapped from a file
@@ -513,7 +518,7 @@ class Index:
 
     @effort.setter
     def effort(self, effort:int):
-        setattr(self.backend, "effort", check_whole("effort", effort))
+        self.backend.effort = check_whole("effort", effort)
 
     def search(
         self,
@@ -579,7 +584,9 @@ class Index:
         "Take images out of the gallery; a graph (`hnsw`) cannot forget and is built again."
         rows = rows_where(self.embeddings.manifest, where)
         if rows is None or len(rows) == len(self):
-            raise InputError(f"Expected where to name some of the images, got {where}, which is all; build another index")
+            raise InputError(
+                f"Expected where to name some of the images, got {where}, which is all; build another index"
+            )
         kept = self.embeddings.select(np.delete(np.arange(len(self)), rows))
         self.backend.remove(kept.vectors, rows)
         self.embeddings = kept
@@ -622,16 +629,17 @@ class Index:
         return Index(embeddings, metric=notes["metric"], backend=opened)
 
 # %% ../nbs/06_retrieval.ipynb #b316a4d8
-backends = {backend.kind: backend for backend in (ExactBackend, ListsBackend, GraphBackend)}
+approximate_backends = dict(ivf=ListsBackend, hnsw=GraphBackend)
 
 
 def built_in_backend(kind:str, effort:int|None, device:str|None) -> Backend:
     "Make one of the three backends; `effort` says nothing to exact search."
-    check_choice("kind", kind, tuple(backends), advice="a backend of one's own is given by backend=")
+    kinds = ("exact", *approximate_backends)
+    check_choice("kind", kind, kinds, advice="a backend of one's own is given by backend=")
     if effort is not None:
         check_whole("effort", effort)
     if kind == "exact": return ExactBackend(device)
-    return backends[kind](effort, device)
+    return approximate_backends[kind](effort, device)
 
 
 def own_backend(backend, kind:str="exact", effort:int|None=None, device:str|None=None) -> Backend:
@@ -713,23 +721,24 @@ def plot_closest_imgs(
 ) -> Axes: # The axes, one row a query
     "Draw queries with their closest images, right and wrong ones told apart."
     check_hits(hits, image, columns, caption)
-    queries = list(dict.fromkeys(hits["query"]))
-    columns = min(columns, int(hits["rank"].max()))
-    first = read_image(queries[0]) if image is None else image
+    columns = min(columns, int(hits["rank"].to_numpy().max()))
+    first = hits["query"].iloc[0] if image is None else image
     if not isinstance(first, np.ndarray):
         first = read_image(first)
     shape = cell_shape(hits, first)
+    queries = hits.groupby("query", sort=False)
+    height = len(queries) * shape.step
     if ax is None:
-        size = (columns + 1.5) * 1.05, len(queries) * shape.step * 1.05
+        size = (columns + 1.5) * 1.05, height * 1.05
         _, ax = plt.subplots(figsize=size, facecolor="white", layout="constrained")
-    for row, name in enumerate(queries):
-        picture = first if row == 0 else read_image(name)
-        draw_row(ax, shape, row, picture, hits[hits["query"] == name].head(columns), caption)
-    ax.set(xlim=(-0.05, columns + 1.4), ylim=(len(queries) * shape.step - 0.1, -0.1), aspect="equal")
+    for row, (name, mine) in enumerate(queries):
+        picture = first if row == 0 else read_image(str(name))
+        draw_row(ax, shape, row, picture, mine.head(columns), caption)
+    ax.set(xlim=(-0.05, columns + 1.4), ylim=(height - 0.1, -0.1), aspect="equal")
     ax.set_axis_off()
     return ax
 
-# %% ../nbs/06_retrieval.ipynb #14ea9c8f
+# %% ../nbs/06_retrieval.ipynb #6e98549b
 QUERY_COLOR = "#4C72B0"
 RIGHT_COLOR = "#55A868"
 WRONG_COLOR = "#C44E52"
@@ -745,7 +754,7 @@ def check_hits(hits:pd.DataFrame, image, columns:int, caption:str|None) -> None:
     check_whole("columns", columns)
     if caption is not None and caption not in hits:
         raise InputError(f"Expected caption to be a column of hits, got {caption!r}; it has {', '.join(hits)}")
-    queries = hits["query"].nunique()
+    queries = len(hits["query"].unique())
     if image is not None and queries > 1:
         raise InputError(f"Expected hits of one query with image=, got {queries} queries")
 
@@ -765,27 +774,32 @@ def cell_shape(hits:pd.DataFrame, picture:np.ndarray) -> CellShape:
     return CellShape(tall, 0.9 * tall + (0.5 if has_second_line else 0.36))
 
 
+def is_missing(value:Any) -> bool:
+    "Tell whether a cell of a table is empty."
+    return bool(pd.isna(value))
+
+
 def frame_of(hit:dict) -> tuple[str, str]:
     "Return the colour and the mark of a hit: right, wrong, the right identity in the query's own camera, or unknown."
-    if pd.isna(hit.get("correct")): return UNKNOWN_COLOR, ""
+    if is_missing(hit.get("correct")): return UNKNOWN_COLOR, ""
     if not hit["correct"]: return WRONG_COLOR, "✗"
     camera = hit.get("camera")
-    if pd.notna(camera) and camera == hit.get("query_camera"): return UNKNOWN_COLOR, "same camera"
-    return RIGHT_COLOR, "✓"
+    is_same_camera = not is_missing(camera) and camera == hit.get("query_camera")
+    return (UNKNOWN_COLOR, "same camera") if is_same_camera else (RIGHT_COLOR, "✓")
 
 
 def draw_row(ax:Axes, shape:CellShape, row:int, picture:np.ndarray, hits:pd.DataFrame, caption:str|None) -> None:
     "Draw one query and its hits."
     top = row * shape.step
     label = hits["query_label"].iloc[0] if "query_label" in hits else None
-    text = "query " if pd.isna(label) else f"query {label}"
+    text = "query " if is_missing(label) else f"query {label}"
     draw_picture(ax, shape, picture, (0, top), QUERY_COLOR, text, "")
     for number, hit in enumerate(hits.to_dict("records")):
         color, mark = frame_of(hit)
         if caption is not None:
             text = str(hit[caption])
         else:
-            known = "" if pd.isna(hit.get("label")) else f"{hit['label']}  "
+            known = "" if is_missing(hit.get("label")) else f"{hit['label']}  "
             text = f"{known}{hit['distance']:.2f}"
         draw_picture(ax, shape, read_image(hit["path"]), (number + 1.35, top), color, text, mark)
 
@@ -837,7 +851,7 @@ def rerank(
     jaccard = jaccard_distances(weights, len(query))
     return (1 - weight) * jaccard + weight * distances[:len(query), len(query):]
 
-# %% ../nbs/06_retrieval.ipynb #f4d6e6a0
+# %% ../nbs/06_retrieval.ipynb #12c647ea
 def shares_of_farthest(vectors:np.ndarray) -> np.ndarray:
     "Measure squared distances between all images, shape (N, N), each row as shares of its largest."
     squared = distances_between(vectors, vectors) ** 2
