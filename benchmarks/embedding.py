@@ -1,4 +1,5 @@
-"""How fast does `embed_images` turn JPEG files into vectors, against the bare network and the original tutorial's loop?
+"""How fast does `embed_images` turn JPEG files into vectors? Images per second against the bare network and the
+original tutorial's loop.
 
 The same network embeds the same pedestrians in several ways, in turns, so that a busy minute of the machine hits all:
 
@@ -196,7 +197,7 @@ def main(arguments: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = options(__doc__.splitlines()[0])
+    parser = options(__doc__.partition("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=7, help="rounds that count")
     parser.add_argument("--images", type=int, default=512, help="images in a round")
     batch_size = "images in a batch, for the bare network and for embed_images"

@@ -18,10 +18,15 @@ from torch import Tensor, nn
 top = Path(__file__).resolve().parent.parent
 
 
+def absolute_path(name: str) -> Path:
+    "Read a file's name from the command line, before the folder changes."
+    return Path(name).absolute()
+
+
 def options(description: str) -> argparse.ArgumentParser:
     "Start a parser with the two options that every script has, and move to the project's top folder."
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--out", type=lambda name: Path(name).absolute(), help="also write the table to this file")
+    parser.add_argument("--out", type=absolute_path, help="also write the table to this file")
     quick = "a smoke test of a minute or two: right columns, meaningless numbers"
     parser.add_argument("--quick", action="store_true", help=quick)
     os.chdir(top)
@@ -89,8 +94,10 @@ def in_child(script: str, *words, **environment) -> Any:
 def peak_bytes(on_gpu: bool = False) -> int:
     "Return the most memory this process has held so far: resident in RAM, or on the GPU if asked and there is one."
     if on_gpu and torch.cuda.is_available(): return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None
+    try:
+        found = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
+    except OSError:
+        found = None
     if found: return 1024 * int(found[1])
     import resource  # no Linux; Windows has neither
     unit = 1 if platform.system() == "Darwin" else 1024

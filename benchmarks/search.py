@@ -127,9 +127,9 @@ class ExactWays:
         "Time all ways for some queries; returns one row of each table."
         queries = random_vectors(asked, 1)
         ways = {
-            "ours": lambda: nearest(queries, self.vectors, top_k, squares=self.squares),
-            "faiss": lambda: self.flat.search(queries, top_k),
-            "sklearn": lambda: self.neighbours.kneighbors(queries),
+            "ours": partial(nearest, queries, self.vectors, top_k, squares=self.squares),
+            "faiss": partial(self.flat.search, queries, top_k),
+            "sklearn": partial(self.neighbours.kneighbors, queries),
         }
         same = recall(ways["ours"]()[0], ways["faiss"]()[1])
         assert same > 0.999, f"nearest and faiss agree on {same:.2%} only"
@@ -137,8 +137,8 @@ class ExactWays:
         seconds = in_turns(ways, max(3, turns // 3) if many else turns, least)
         query = embedding_set(queries, "query")
         calls = {
-            "index": lambda: self.index.search(query, top_k=top_k),
-            "search": lambda: search(query, self.gallery, top_k=top_k),
+            "index": partial(self.index.search, query, top_k=top_k),
+            "search": partial(search, query, self.gallery, top_k=top_k),
         }
         whole = in_turns(calls, 3, 0)
         return self.vector_row(asked, seconds), self.call_row(asked, seconds, whole)
@@ -184,14 +184,15 @@ def memory_in_child(folder: str) -> dict:
 def memory_row(count: int) -> list:
     "Write a set to disk, search it in a fresh process, and return its memory in MB."
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "random.npy")
+        file = Path(folder, "vectors.npy")
         vectors = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(count, size))
         for start in range(0, count, 100_000):
             part = vectors[start:start + 100_000]
             part[:] = random_vectors(len(part), start)
-        saved = embedding_set(vectors, "gallery").save(Path(folder, "gallery"))
+        vectors.flush()
+        embedding_set(vectors, "gallery").describe(Path(folder))  # the vectors stand there already
         del vectors, part
-        seen = in_child(__file__, "--child", saved)
+        seen = in_child(__file__, "--child", folder)
     above = seen["peak"] - seen["data"] - seen["libraries"]
     manifest = seen["opened"] - seen["libraries"]
     values = (seen["data"], seen["libraries"], manifest, seen["peak"], above)
@@ -253,11 +254,11 @@ def approximate_row(clusters: Clusters, index: Index, turns: int) -> list:
     found = recall(ask(queries), clusters.truth)
     one = clusters.query.select([0])
     ways = {
-        "exact, one by one": lambda: one_by_one(clusters.exact, few),
-        "one by one": lambda: one_by_one(ask, queries),
-        "exact, together": lambda: clusters.exact(queries),
-        "together": lambda: ask(queries),
-        "whole": lambda: index.search(one, top_k=top_k),
+        "exact, one by one": partial(one_by_one, clusters.exact, few),
+        "one by one": partial(one_by_one, ask, queries),
+        "exact, together": partial(clusters.exact, queries),
+        "together": partial(ask, queries),
+        "whole": partial(index.search, one, top_k=top_k),
     }
     seconds = in_turns(ways, turns, 0)
     exact_single = seconds["exact, one by one"] / len(few)

@@ -86,11 +86,13 @@ def in_columns(table:pd.DataFrame, **options) -> str:
     "Lay out a table as text, with three decimals."
     return table.to_string(float_format="{:.3f}".format, **options)
 
-# %% ../nbs/14_cli.ipynb #f0037001
+# %% ../nbs/14_cli.ipynb #975cc1bf
 @app.command("demo")
 def demo_command(
     out:Annotated[Path, out_folder]=Path("runs/demo"),
-    data:Annotated[Path, option("Folder for the rendered pedestrians; they are made once.")]=Path("data"),
+    data:Annotated[
+        Path, option("Folder for the rendered pedestrians; they are made once.", file_okay=False)
+    ]=Path("data"),
     epochs:Annotated[int, option("Passes over the training images.", min=1)]=5,
 ):
     """Render the embedded pedestrians, train on them, and show what was learned.
@@ -152,7 +154,7 @@ def finish_run(plan:Plan, report:bool) -> None:
     if report and (file := write_report(plan.out, say=typer.echo)):
         typer.echo(f"Report: {file}")
 
-# %% ../nbs/14_cli.ipynb #09bb72a0
+# %% ../nbs/14_cli.ipynb #24b790e2
 @app.command("train")
 def train_command(
     path:Annotated[Path, argument(labelled_folder)],
@@ -228,7 +230,7 @@ def build_network(backbone:str, image_size:tuple[int, int], embedding_size:int|N
         embedding_size=embedding_size,
     )
 
-# %% ../nbs/14_cli.ipynb #699a41a1
+# %% ../nbs/14_cli.ipynb #11fce9d3
 @app.command("search")
 def search_command(
     image:Annotated[Path, argument("Picture to look for.")],
@@ -311,7 +313,7 @@ def find_model(folder:Path) -> Path:
         f"Expected a network (with model.json) in or beside {folder}, found none; name it with --model"
     )
 
-# %% ../nbs/14_cli.ipynb #134f15e7
+# %% ../nbs/14_cli.ipynb #1743c3d7
 @app.command("fetch")
 def fetch_command(
     name:Annotated[str, argument(f"Data set: {', '.join(datasets)}.")],
@@ -342,7 +344,9 @@ settings = Settings()
 
 @app.callback()
 def read_settings(
-    traceback:Annotated[bool, option("Also show where a refused input was refused.", "--traceback")]=False,
+    traceback:Annotated[
+        bool, option("Show the traceback of a refused input too, not only a line.", "--traceback")
+    ]=False,
 ):
     settings.traceback = traceback
 
@@ -359,7 +363,7 @@ def main() -> None:
         typer.echo("siamese-nbdev: " + " ".join(str(refusal).split()), err=True)
         sys.exit(2)
 
-# %% ../nbs/14_cli.ipynb #145926d3
+# %% ../nbs/14_cli.ipynb #77dc386c
 #| eval: false
 if __name__ == "__main__" and "__file__" in globals():
     main()

@@ -84,6 +84,7 @@ class Gain:
     split:str # Whose images asked: "valid" or "test"
 
     def __str__(self) -> str:
+        "Put the difference and its interval into words."
         difference = f"{100 * self.difference:+.1f} points of mAP"
         interval = f"95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
         return f"{difference} ({interval}) on the {self.split} identities"
@@ -100,7 +101,7 @@ def gain_of_training(
     gain = compare_retrieval(before, after, flips=1).loc["mean_average_precision"]
     return Gain(float(gain["difference"]), float(gain["low"]), float(gain["high"]), split)
 
-# %% ../nbs/11_pipeline.ipynb #c9b8cf88
+# %% ../nbs/11_pipeline.ipynb #1ac36b97
 @dataclass(frozen=True)
 class Choice:
     "Which of the two networks to use; kept as `choice.json`."
@@ -163,7 +164,7 @@ def choose_epochs(
     "Turn a budget of image passes into epochs."
     return int(np.clip(round(passes / images), 3, 60))
 
-# %% ../nbs/11_pipeline.ipynb #803d2bf1
+# %% ../nbs/11_pipeline.ipynb #bd2d7ba8
 Answer = TypeVar("Answer")
 
 
@@ -172,12 +173,12 @@ class Stopwatch:
     "Times pieces of work that each handle so many images."
     images:int # Images that a piece of work handles
     device:torch.device # Whose work is waited for
-    seconds:dict[str, float] = field(default_factory=dict) # Seconds an image, the latest time of each piece
+    seconds:dict[str, float] = field(default_factory=dict) # Seconds per image, the latest time of each piece
 
-    def time(self, what:str, piece:Callable[[], Answer]) -> Answer:
-        "Do a piece of work and note how long it took."
+    def time(self, what:str, piece:Callable[..., Answer], *inputs) -> Answer:
+        "Do a piece of work on its inputs and note how long it took."
         started = time.perf_counter()
-        answer = piece()
+        answer = piece(*inputs)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.seconds[what] = (time.perf_counter() - started) / self.images
@@ -200,9 +201,10 @@ class KeptTensors:
 
     def total(self, weights:list[Tensor]) -> int:
         "Sum the bytes up, without those of the weights, which are there anyway."
-        return sum(self.sizes.values()) - sum(self.sizes.get(weight.data_ptr(), 0) for weight in weights)
+        known = sum(self.sizes.get(weight.data_ptr(), 0) for weight in weights)
+        return sum(self.sizes.values()) - known
 
-# %% ../nbs/11_pipeline.ipynb #cb431bb8
+# %% ../nbs/11_pipeline.ipynb #c39b746c
 @dataclass(frozen=True)
 class Trial:
     "What one image costs in training, measured on a few."
@@ -222,28 +224,32 @@ def try_training(
     copy = deepcopy(model).to(device).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(copy.parameters(), lr=1e-9)
     watch = Stopwatch(len(images), device)
-    kept = KeptTensors()
-
-    def read() -> Tensor:
-        return torch.stack([images[row][0] for row in range(len(images))])
-
-    def step() -> None:
-        kept.sizes.clear()
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autograd.graph.saved_tensors_hooks(kept.note, kept.give_back):
-            loss = copy(batch, normalize=False).square().mean()
-        loss.backward()
-        optimizer.step()
-
     with torch.random.fork_rng(devices=[]):
-        watch.time("first_read", read)
-        batch = watch.time("read", read).to(device, memory_format=torch.channels_last)
+        watch.time("first_read", read_all, images)
+        batch = watch.time("read", read_all, images).to(device, memory_format=torch.channels_last)
         with keeping_memory():
-            watch.time("step", step)  # warms up
-            watch.time("step", step)
+            watch.time("step", take_step, copy, optimizer, batch)  # warms up
+            kept = watch.time("step", take_step, copy, optimizer, batch)
+        copy.eval()
         with torch.inference_mode():
-            watch.time("look", lambda: copy.eval()(batch))
-    return Trial(**watch.seconds, kept=kept.total(list(copy.parameters())) / len(images))
+            watch.time("look", copy, batch)
+    return Trial(**watch.seconds, kept=kept / len(images))
+
+
+def read_all(images:ImageDataset) -> Tensor:
+    "Read all images of a small data set, shape (N, 3, H, W)."
+    return torch.stack([images[row][0] for row in range(len(images))])
+
+
+def take_step(model:SiameseNet, optimizer:torch.optim.Optimizer, batch:Tensor) -> int:
+    "Go one step downhill on a loss that means nothing; returns the bytes that were kept for the way back."
+    kept = KeptTensors()
+    optimizer.zero_grad(set_to_none=True)
+    with torch.autograd.graph.saved_tensors_hooks(kept.note, kept.give_back):
+        loss = model(batch, normalize=False).square().mean()
+    loss.backward()
+    optimizer.step()
+    return kept.total(list(model.parameters()))
 
 # %% ../nbs/11_pipeline.ipynb #4ddacf6f
 class Prediction(NamedTuple):
@@ -337,7 +343,7 @@ def list_with_labels(path:Path) -> pd.DataFrame:
     "List the images of a CSV, or those of a folder by their sub-folders."
     return images_from_csv(path) if path.suffix.lower() == ".csv" else images_from_folder(path)
 
-# %% ../nbs/11_pipeline.ipynb #7437c557
+# %% ../nbs/11_pipeline.ipynb #8094dee4
 def split_own(
     manifest:pd.DataFrame, # Images with labels
 ) -> tuple[pd.DataFrame, list[str]]: # The same with a `split` column, lone images left out; what the user should know
@@ -364,7 +370,7 @@ def split_own(
         return split_by_label(manifest, valid=0, test=max(0.2, 2 / identities)), notes
     return split_by_label(manifest, valid=0.2, test=0.2), notes
 
-# %% ../nbs/11_pipeline.ipynb #0436cc7d
+# %% ../nbs/11_pipeline.ipynb #fdba2ebc
 def read_rows(file:Path, **options) -> pd.DataFrame:
     "Read a table of a run with the options of `pandas.read_csv`, and refuse a damaged one."
     try:
@@ -429,7 +435,7 @@ class Plan:
             notes=notes["notes"],
         )
 
-# %% ../nbs/11_pipeline.ipynb #76079524
+# %% ../nbs/11_pipeline.ipynb #99d840d5
 noted_entries = ("folder", "median_shape", "image_size", "epochs", "predicted", "notes")  # of a plan, in plan.json
 
 
@@ -486,7 +492,7 @@ def plan_run(
     plan.save()
     return plan
 
-# %% ../nbs/11_pipeline.ipynb #19180897
+# %% ../nbs/11_pipeline.ipynb #c871647e
 def check_same_plan(
     plan:Plan, # What was planned
     path:Path, # The folder that is asked for now
@@ -529,12 +535,12 @@ def plan_training(
     epochs:int|None, # Passes over the training images; None chooses
 ) -> tuple[int, Prediction|None]: # Epochs, and what they will take; 0 and None where nothing can be trained
     "Make sure that nobody stands on two sides, and foresee the training."
-    measured = images.loc[images["split"] != "index"]
-    if not len(measured):
+    used = images.loc[images["split"] != "index"]
+    if not len(used):
         return 0, None
-    audit_split(measured)
-    train = measured.loc[measured["split"] == "train"].reset_index(drop=True)
-    valid = measured.loc[measured["split"] == "valid"].reset_index(drop=True)
+    audit_split(used)
+    train = used.loc[used["split"] == "train"].reset_index(drop=True)
+    valid = used.loc[used["split"] == "valid"].reset_index(drop=True)
     epochs = epochs or choose_epochs(len(train))
     model = SiameseNet(pretrained=True, image_size=image_size)
     return epochs, predict_training(model, train, valid, epochs)
@@ -590,7 +596,7 @@ def evenly_spread(embeddings:EmbeddingSet, count:int) -> EmbeddingSet:
     rows = np.linspace(0, len(embeddings) - 1, count).astype(int)
     return embeddings.select(np.unique(rows))
 
-# %% ../nbs/11_pipeline.ipynb #7a8c9100
+# %% ../nbs/11_pipeline.ipynb #1871181b
 def threshold_from(valid:EmbeddingSet) -> Threshold|None:
     "Fit the distance that lets in 1 % of the strangers; with too few pairs, warn and fit none."
     try:
@@ -611,7 +617,7 @@ def noted_threshold(folder:Path) -> Threshold|None:
     extra = read_model_notes(folder / "model.json").get("extra") or {}
     return load_threshold(folder) if "threshold" in extra else None
 
-# %% ../nbs/11_pipeline.ipynb #e8b6f2ad
+# %% ../nbs/11_pipeline.ipynb #7bd7e5a3
 Say = Callable[[str], None]  # tells the user how far things are; `print` is one
 
 
@@ -660,11 +666,11 @@ def compare_networks(
     say("4/4  closest images")
     save_comparison(out, comparison)
     say(f"\n{metrics_table(scores)}\n")
-    say("Test identities were never trained on; in brackets, 95 % intervals over identities. "
-        f"From frozen to trained: {gain}.\n{choice.advice}.")
+    reading = "Test identities were never trained on; in brackets, 95 % intervals over identities."
+    say(f"{reading} From frozen to trained: {gain}.\n{choice.advice}.")
     return comparison
 
-# %% ../nbs/11_pipeline.ipynb #9d244ff6
+# %% ../nbs/11_pipeline.ipynb #cf45a9ea
 def split_in_words(train:pd.DataFrame, valid:pd.DataFrame, test:pd.DataFrame) -> str:
     "Say how many images and identities each part has."
     return (
@@ -705,7 +711,7 @@ def judge_on_valid(
     after = embed_images(model, valid, progress=False)
     return advise(gain_of_training(before, after, "valid")), threshold_from(after)
 
-# %% ../nbs/11_pipeline.ipynb #cb9c2832
+# %% ../nbs/11_pipeline.ipynb #5c6f1799
 def save_comparison(out:Path, comparison:Comparison) -> None:
     "Write down what was measured, and draw some queries; `metrics.json` comes last and says that all is there."
     choice = comparison.choice
@@ -765,7 +771,7 @@ class Results:
     @property
     def best(self) -> EmbeddingSet:
         "Test images, embedded by the network to use."
-        return measured(self.trained if self.use_trained else self.frozen)
+        return need_labels(self.trained if self.use_trained else self.frozen)
 
     @property
     def gallery(self) -> EmbeddingSet:
@@ -774,11 +780,11 @@ class Results:
 
     def metrics_table(self) -> str:
         "Set the scores of the two networks side by side, each with its 95 % interval."
-        return metrics_table(measured(self.scores))
+        return metrics_table(need_labels(self.scores))
 
     def gain_of_training(self) -> Gain:
         "Compare the two networks on the test images; the text of the answer is a sentence."
-        return gain_of_training(measured(self.frozen), measured(self.trained), "test")
+        return gain_of_training(need_labels(self.frozen), need_labels(self.trained), "test")
 
     def examples(
         self,
@@ -787,14 +793,18 @@ class Results:
         top_k:int=8, # Images to show for each
     ) -> pd.DataFrame: # As `search` returns it
         "Search the gallery with some of its own images, right answers and wrong ones, if there are any."
-        hits = search(evenly_spread(self.gallery, 200), self.gallery, top_k=top_k)
+        some = evenly_spread(self.gallery, 200)
+        if self.scores is None:
+            hits = self.index.search(some, top_k=top_k)
+        else:
+            hits = search(some, self.gallery, top_k=top_k)
         return hits_of(hits, choose_queries(hits, rows))
 
-# %% ../nbs/11_pipeline.ipynb #7ebc7169
+# %% ../nbs/11_pipeline.ipynb #7f0f6356
 Measured = TypeVar("Measured")
 
 
-def measured(result:Measured|None) -> Measured:
+def need_labels(result:Measured|None) -> Measured:
     "Refuse to hand out what a run without labels does not have."
     if result is None:
         raise InputError(
@@ -803,7 +813,7 @@ def measured(result:Measured|None) -> Measured:
         )
     return result
 
-# %% ../nbs/11_pipeline.ipynb #f34432ce
+# %% ../nbs/11_pipeline.ipynb #b6229f7e
 def execute_plan(
     plan:Plan, # What to do
     *,
@@ -830,7 +840,7 @@ def execute_plan(
         advice=comparison.choice.advice,
     )
 
-# %% ../nbs/11_pipeline.ipynb #04a3886d
+# %% ../nbs/11_pipeline.ipynb #6a716853
 @dataclass(eq=False)
 class IndexedImages:
     "All usable images, ready to be searched."
@@ -856,9 +866,9 @@ def build_index(
     note_threshold(folder / "model", threshold)
     duplicates = list_near_duplicates(embeddings, across=plan.is_labelled)
     write_rows(plan.out / "duplicates.csv", duplicates)
-    if not plan.is_labelled:
-        draw_closest(search(evenly_spread(embeddings, 6), embeddings, top_k=8), plan.out / "closest.png")
     index = Index(embeddings)
+    if not plan.is_labelled:
+        draw_closest(index.search(evenly_spread(embeddings, 6), top_k=8), plan.out / "closest.png")
     index.save(folder)  # last: its notes say that all is done
     return IndexedImages(index, duplicates, threshold)
 
@@ -872,7 +882,7 @@ def read_index(plan:Plan) -> IndexedImages|None:
     duplicates = read_rows(plan.out / "duplicates.csv", dtype=text, keep_default_na=False)
     return IndexedImages(Index.load(folder), duplicates, noted_threshold(folder / "model"))
 
-# %% ../nbs/11_pipeline.ipynb #1cce46a3
+# %% ../nbs/11_pipeline.ipynb #5a38b86d
 def network_to_use(plan:Plan, comparison:Comparison|None) -> SiameseNet:
     "Return the network for the index, from memory where it still is there."
     if comparison is None:
@@ -886,8 +896,10 @@ def network_to_use(plan:Plan, comparison:Comparison|None) -> SiameseNet:
 
 def threshold_to_use(comparison:Comparison|None, embeddings:EmbeddingSet) -> Threshold|None:
     "Return the threshold of the network for the index: the trained one has its own, the frozen backbone gets one."
-    if comparison is None: return None
-    if comparison.choice.use_trained: return comparison.threshold
+    if comparison is None:
+        return None
+    if comparison.choice.use_trained:
+        return comparison.threshold
     is_valid = (embeddings.manifest["split"] == "valid").to_numpy()
     return threshold_from(embeddings.select(is_valid)) if is_valid.any() else None
 

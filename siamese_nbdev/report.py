@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['write_report']
 
-# %% ../nbs/12_report.ipynb #54eb64b5
+# %% ../nbs/12_report.ipynb #65dcf7ea
 import html
 import json
 import os
@@ -111,7 +111,7 @@ def write_report(
         file.write_text(report_html(notebook, f"Report on {plan.folder}"), encoding="utf-8")
     return report
 
-# %% ../nbs/12_report.ipynb #2a9bfd53
+# %% ../nbs/12_report.ipynb #c20f6114
 def missing_package() -> str|None:
     "Name the first package that a report needs and that is not installed."
     for name in ("ipykernel", "nbformat", "papermill", "nbconvert"):
