@@ -8,13 +8,14 @@ __all__ = ['ImageDataset', 'augment', 'random_flip', 'TripletDataset', 'Balanced
 # %% ../nbs/01_dataset.ipynb #5dfe0524
 import math
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from inspect import Parameter, signature
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -400,7 +401,7 @@ class BalancedBatchSampler(Sampler):
     "Yield batches of row numbers: P identities with K images each."
     def __init__(
         self,
-        labels:Sequence|np.ndarray|pd.Series, # Identity of each image
+        labels:ArrayLike, # Identity of each image
         classes_per_batch:int=16, # P; fewer if there are not so many identities
         images_per_class:int=4, # K; images repeat where an identity has fewer
         *,
@@ -454,7 +455,7 @@ def deal(
         yield hand
 
 
-def rows_by_identity(labels:Sequence|np.ndarray|pd.Series) -> list[np.ndarray]:
+def rows_by_identity(labels:ArrayLike) -> list[np.ndarray]:
     "List the rows of each identity that has at least two, and refuse fewer than two such identities."
     labels = np.asarray(labels)
     gaps = int(pd.isna(labels).sum())
