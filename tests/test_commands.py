@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 top = Path(__file__).resolve().parent.parent
-faces = top.parent / "shared" / "data" / "att_faces" / "att_faces.zip"
+shared = Path(os.environ.get("SIAMESE_NBDEV_DATA", top.parent / "shared" / "data"))
+faces = shared / "att_faces" / "att_faces.zip"
 offline = """
 import socket
 import sys

@@ -21,7 +21,8 @@ import requests
 from siamese_nbdev.data import images_from_filenames, images_from_folder
 from siamese_nbdev.downloads import Archive, Dataset, content_digest, datasets, fetch_dataset
 
-mirror = Path(__file__).resolve().parents[2] / "shared" / "data"
+shared = Path(__file__).resolve().parents[2] / "shared" / "data"
+mirror = Path(os.environ.get("SIAMESE_NBDEV_DATA", shared))
 has_mirror = pytest.mark.skipif(
     not (mirror / "omniglot").is_dir() or not (mirror / "att_faces").is_dir(),
     reason="the real archives are not here (folders omniglot and att_faces in shared/data beside the project)",
