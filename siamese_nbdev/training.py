@@ -158,8 +158,8 @@ def warmup_cosine(
     "Climb in a straight line during warm-up, then follow half a cosine down towards zero."
     climb = max(1, round(warmup * steps))
     if step < climb: return (step + 1) / climb
-    descended = (step - climb) / max(1, steps - climb)
-    return 0.5 * (1 + math.cos(math.pi * descended))
+    angle = math.pi * (step - climb) / max(1, steps - climb)
+    return 0.5 * (1 + math.cos(angle))
 
 # %% ../nbs/04_training.ipynb #b7eb3cce
 def parameter_groups(
