@@ -127,6 +127,7 @@ def check_style() -> None:
         "cells are set wide": lambda: (problem for page in style.notebooks() for problem in style.cell_problems(page)),
         "public names equal the contract": style.public_problems,
         "pages import lower pages only": style.import_problems,
+        "lines hold no more than they should": style.density_problems,
     }
     for title, look in checks.items():
         started = time.time()
