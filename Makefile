@@ -18,7 +18,7 @@ $(READY): requirements.txt settings.ini setup.py
 demo: $(READY)  ## render the pedestrians, train, embed, search, evaluate; results in runs/demo
 	$(BIN)/siamese-nbdev demo
 
-test: $(READY)  ## everything that CI checks (under 12 minutes on 2 cores)
+test: $(READY)  ## everything that CI checks (under 15 minutes on 2 cores)
 	$(BIN)/python tools/check.py
 
 test-slow: $(READY) ## the long process tests (kills, restarts, many processes)
