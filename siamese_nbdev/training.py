@@ -362,7 +362,7 @@ def batch_loss(
 
 # %% ../nbs/04_training.ipynb #7f53719d
 checkpoint_version = 3
-start_again = "start it again, or resume it with version 0.1.0 of siamese_nbdev"
+start_again = "start it again, or resume it with the version of siamese_nbdev that wrote it"
 
 
 def save_checkpoint(run:Run) -> None:
