@@ -147,13 +147,14 @@ def file_keys(
 ) -> np.ndarray: # Absolute paths without links, one per file, object (N,): equal if and only if the file is the same
     "Say which file each path leads to."
     base = os.path.abspath(root or os.curdir)
-    real_folders:dict[str, str] = {}
+    real_folders:dict[str, str] = {}  # folder as it was written -> where it leads, with a separator at its end
     keys = []
     for path in paths:
-        folder, name = os.path.split(os.path.join(base, path))
-        if folder not in real_folders:
-            real_folders[folder] = os.path.realpath(folder)
-        key = os.path.join(real_folders[folder], name)
+        folder, name = os.path.split(path)
+        real = real_folders.get(folder)
+        if real is None:
+            real = real_folders[folder] = os.path.join(os.path.realpath(os.path.join(base, folder)), "")
+        key = real + name
         if name in ("", os.curdir, os.pardir) or os.path.islink(key):
             key = os.path.realpath(key)
         keys.append(os.path.normcase(key))
