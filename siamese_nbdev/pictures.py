@@ -5,10 +5,19 @@
 # %% auto #0
 __all__ = []
 
+# %% ../nbs/appendix/pictures.ipynb #pi000004
+import re
+from functools import cache
+
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+
 # %% ../nbs/appendix/pictures.ipynb #pi000007
 max_pixels = 100_000_000
 image_formats = {  # as Pillow calls them, and their endings
-    "JPEG": ".jpg .jpeg .jpe .jfif .jif .jfi",
+    "JPEG": ".jpg .jpeg .jpe .jfif .jif .jfi .mpo",
     "PNG": ".png .apng",
     "TIFF": ".tif .tiff .btf .tf8",
     "WEBP": ".webp",
@@ -18,7 +27,6 @@ image_formats = {  # as Pillow calls them, and their endings
     "PPM": ".ppm .pgm .pbm .pnm .pfm",
     "JPEG2000": ".jp2 .j2k .j2c .jpc .jpf .jpx",
     "AVIF": ".avif .avifs",
-    "MPO": ".mpo",
     "TGA": ".tga .icb .vda .vst",
     "ICO": ".ico",
     "CUR": ".cur",
@@ -55,9 +63,97 @@ readers = {  # what reads pictures that we do not, and their endings
     "scipy": ".mat",
     "h5py": ".h5 .hdf5 .hdf",
     "imageio[ffmpeg]": ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .ogv",
-    "zipfile": ".zip",
-    "tarfile": ".tar .tgz",
     "GIMP": ".xcf .pcd .pict .pct .iff .lbm .pam .pxr .blp .ftc .ftu .gbr .im .palm",
     "LibreOffice": ".wmf .emf .odg",
 }
 unreadable_types = {ending: reader for reader, endings in readers.items() for ending in endings.split()}
+
+# %% ../nbs/appendix/pictures.ipynb #pi000061
+def plain_name(
+    name:object, # What somebody is called
+    most:int=40, # Characters that have room; the middle of a longer name gives way to dots
+) -> str: # One line of characters that can be printed
+    "Write a name in one line: control characters as Python escapes them, the middle left out where it is long."
+    text = str(name)
+    short = "".join(char if char.isprintable() else escaped(char) for char in text[:most] + text[most:][-most:])
+    if len(text) <= most and len(short) <= most:
+        return short
+    return f"{short[:most - most // 3 - 1]}…{short[-(most // 3):]}"
+
+
+def escaped(char:str) -> str:
+    "Write a character as Python does in a string."
+    return char.encode("unicode_escape").decode("ascii")
+
+# %% ../nbs/appendix/pictures.ipynb #pi000062
+def write_name(
+    text:Text, # Title, label or any other text of a figure; its line breaks stay
+    most:int=60, # Characters a line
+) -> Text: # The same
+    "Make sure that a text is drawn as it stands: no mathematics, no missing characters, no long lines."
+    lines = [plain_name(line, most) for line in text.get_text().split("\n")]
+    content = "\n".join(lines)
+    text.set_parse_math(False)
+    lacking = set(content) - set("\n") - characters_of(own_font(text))
+    if lacking:
+        families, lacking = families_with(lacking)
+        text.set_fontfamily([*text.get_fontfamily(), *families])
+        content = "".join(escaped(char) if char in lacking else char for char in content)
+    text.set_text(content)
+    return text
+
+
+def write_names(legend:Legend) -> Legend:
+    "Do the same with the title and all entries of a legend."
+    for text in (legend.get_title(), *legend.get_texts()):
+        write_name(text)
+    return legend
+
+
+def own_font(text:Text) -> str:
+    "Return the file of the font in which a text is drawn."
+    return str(font_manager.findfont(text.get_fontproperties()))
+
+
+@cache
+def characters_of(
+    file:str, # Font
+    index:int=0, # Number of the font in a collection
+) -> frozenset[str]: # Empty for a font that cannot be read or has no outlines
+    "Return the characters that a font can draw."
+    try:
+        font = FT2Font(file, face_index=index) if index else FT2Font(file)
+    except (OSError, RuntimeError, TypeError):  # TypeError: a Matplotlib that knows only the first of a collection
+        return frozenset()
+    return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()
+
+
+def families_with(
+    wanted:set[str], # Characters
+) -> tuple[list[str], set[str]]: # Names of font families, and the characters that no font has
+    "Find installed fonts for some characters, those that are meant for many scripts first."
+    families = []
+    lacking = set(wanted)
+    upright = [font for font in font_manager.fontManager.ttflist if is_for_text(font)]
+    for font in sorted(upright, key=lambda font: (not many_scripts.search(font.name), font.name, font.weight != 400)):
+        if not lacking:
+            break
+        found = lacking & characters_of(font.fname, getattr(font, "index", 0))
+        if found and is_found(font):
+            families.append(font.name)
+            lacking -= found
+    return families, lacking
+
+
+def is_for_text(font:font_manager.FontEntry) -> bool:
+    "Tell whether a font is upright, and none of TeX's, whose signs stand at other characters' numbers."
+    return font.style == "normal" and not re.match("cm[a-z]+10|LastResort|Last Resort|STIXSize|STIXNonUni", font.name)
+
+
+def is_found(font:font_manager.FontEntry) -> bool:
+    "Tell whether Matplotlib finds this very font by the name of its family."
+    properties = font_manager.FontProperties(family=[font.name])
+    return str(font_manager.findfont(properties, fallback_to_default=False)) == font.fname
+
+
+many_scripts = re.compile("CJK|Noto Sans|Unicode|Han|Hei|Gothic|Song|Ming|Unifont|Symbol|Emoji")
