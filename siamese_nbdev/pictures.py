@@ -398,6 +398,7 @@ class Page:
     is_separate:bool # The bands lie one behind the other
     black:float|None # Declared ends of the range
     white:float|None
+    is_unopened:bool # A BigTIFF with the first byte first, which Pillow does not open
 
     @property
     def bands(self) -> int:
@@ -410,8 +411,8 @@ class Page:
         if self.compression in (2, 3, 4, 6, 7, 50001):  # fax, JPEG and WebP unpack to points, not to numbers
             return True
         if self.meaning in (3, 6, 8):
-            return self.kind == "u"
-        is_usual = self.kind == "u" and self.white is None and self.alpha != "premultiplied"
+            return self.kind == "u" and not self.is_unopened
+        is_usual = self.kind == "u" and self.white is None and self.alpha != "premultiplied" and not self.is_unopened
         is_small = self.bits == (8,) * self.bands or (self.bands == 1 and self.bits[0] in (1, 2, 4))
         return is_usual and is_small and not self.is_separate and not (self.meaning == 0 and self.alpha)
 
@@ -421,17 +422,12 @@ byte_codecs = (1, 5, 8, 32773, 32946, 34925, 50000)  # plain, LZW, Deflate, Pack
 
 
 def read_page(file:BinaryIO) -> Page|None:
-    "Read the tags of the first page of a TIFF file; None if it is something else. The file is at its start again."
+    "Read what the tags say about the first page of a TIFF file; None if it is something else."
     head = file.read(16)
     file.seek(0)
     if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None
-    tags = ImageFileDirectory_v2(head if head[2] == 43 else head[:8])
-    file.seek(tags.next)
-    tags.load(file)
-    file.seek(0)
-    if not {256, 257, 262} <= set(tags):
-        raise InputError("its tags do not say how large it is, or what its numbers mean (PhotometricInterpretation)")
+    tags = first_tags(file, head)
     is_old_jpeg = tags.get(259) == 6
     meaning = 6 if is_old_jpeg else tags[262]
     bands = tags.get(277, 3 if is_old_jpeg else 1)
@@ -449,9 +445,23 @@ def read_page(file:BinaryIO) -> Page|None:
         is_separate=tags.get(284, 1) == 2 and bands > 1,
         black=black,
         white=white,
+        is_unopened=head[:4] == b"MM\0+",
     )
     check_page(page)
     return page
+
+
+def first_tags(file:BinaryIO, head:bytes) -> ImageFileDirectory_v2:
+    "Read the tags of the first page of a TIFF file that begins so; the file is at its start again."
+    is_big = 43 in head[2:4]
+    # Pillow knows BigTIFF by its third byte; told the order of bytes apart, it reads both orders.
+    tags = ImageFileDirectory_v2(b"II+\0" + head[4:], prefix=head[:2]) if is_big else ImageFileDirectory_v2(head[:8])
+    file.seek(tags.next)
+    tags.load(file)
+    file.seek(0)
+    if not {256, 257, 262} <= set(tags):
+        raise InputError("its tags do not say how large it is, or what its numbers mean (PhotometricInterpretation)")
+    return tags
 
 
 def numbers_in(tags:ImageFileDirectory_v2, tag:int, default:float) -> tuple:
@@ -499,7 +509,8 @@ def check_page(page:Page) -> None:
         )
     bits = page.bits[0]
     predictors = dict(u=(1, 2), i=(1, 2), f=(1, 2, 3)) if bits in (8, 16, 32, 64) else dict(u=(1,))
-    is_number = page.tags.get(317, 1) in predictors.get(page.kind, ()) and (page.kind, bits) != ("f", 8) and bits <= 64
+    is_number = page.tags.get(317, 1) in predictors.get(page.kind, ()) and (page.kind, bits) != ("f", 8)
+    is_number = is_number and (bits < 16 or bits in (16, 32, 64))
     if set(page.bits) != {bits} or not is_number or page.meaning in (3, 6, 8):
         raise InputError(
             f"its numbers are of a kind that is not read here (bits {', '.join(map(str, page.bits))}, kind of bands "
@@ -600,7 +611,7 @@ def numbers_of(rows:np.ndarray, page:Page, blocks:Blocks) -> np.ndarray:
 
 def loose_bits(rows:np.ndarray, bits:int, count:int) -> np.ndarray:
     "See numbers of any few bits in rows of bytes; returns an array of shape (height, count)."
-    numbers = np.zeros((len(rows), count), np.uint16 if bits <= 16 else np.uint32)
+    numbers = np.zeros((len(rows), count), np.uint16)
     for some in row_blocks(len(rows), count):
         each = np.unpackbits(rows[some], axis=1, count=count * bits).reshape(-1, count, bits)
         for bit in range(bits):
@@ -710,7 +721,7 @@ def pixels_of_array(array:np.ndarray) -> np.ndarray:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or 0 in shape or (array.ndim == 3 and shape[2] != 3):
         advice = "give a PIL image, which says what its bands are" if array.ndim == 3 and shape[-1] in (2, 4) else ""
-        advice = "move the bands to the end: array.transpose(1, 2, 0)" if shape[:1] == (3,) else advice
+        advice = "move the bands to the end: array.transpose(1, 2, 0)" if shape[:1] == (3,) and not advice else advice
         advice = "give its pictures one by one" if array.ndim == 4 else advice
         raise InputError(
             f"Expected an array of shape (H, W, 3) or (H, W), got {shape}; {advice or 'keep its three colours'}"
