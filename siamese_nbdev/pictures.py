@@ -184,29 +184,43 @@ class Samples:
     note:str=""
 
 
+    @property
+    def are_shades(self) -> bool:
+        "Tell whether the numbers are colours from 0 to 255 as they stand."
+        is_changed = self.alpha or self.clear or self.is_inverted or self.is_inks
+        return self.values.dtype == np.uint8 and (self.black, self.white) == (0, 255) and not is_changed
+
+
 def paint(samples:Samples) -> Decoded:
     "Turn numbers of any kind into red, green and blue, block by block."
-    height, width, _ = samples.values.shape
+    height, width, bands = samples.values.shape
+    if samples.are_shades:
+        return Decoded(to_colours(samples.values if bands == 3 else samples.values[:, :, 0]), samples.note)
     pixels = np.empty((height, width, 3), np.uint8)
     for rows in row_blocks(height, width):
         values = samples.values[rows]
-        shades = (values.astype(np.float64) - samples.black).clip(0) * (255 / (samples.white - samples.black))
-        shades = shades.clip(0, 255)
-        opacity = None
-        if samples.alpha:
-            opacity = shades[:, :, -1:] / 255
-            shades = shades[:, :, :-1]
-        elif samples.clear:
-            opacity = (values != np.array(samples.clear)).any(axis=2, keepdims=True)
-        if samples.is_inverted:
-            shades = 255 - shades
-        if samples.is_inks:
-            inks = Image.fromarray(shades.round().astype(np.uint8), "CMYK")
-            shades = np.asarray(inks.convert("RGB"))
-        if opacity is not None:
-            shades = (shades if samples.alpha == "premultiplied" else shades * opacity) + 255 * (1 - opacity)
-        pixels[rows] = shades.round().clip(0, 255)
+        shades = (values.astype(np.float64) - samples.black) * (255 / (samples.white - samples.black))
+        pixels[rows] = colours_of_shades(shades.clip(0, 255), values, samples).round()
     return Decoded(pixels, samples.note)
+
+
+def colours_of_shades(shades:np.ndarray, values:np.ndarray, samples:Samples) -> np.ndarray:
+    "Turn shades from 0 to 255, all bands, into one or three colours on white."
+    opacity = None
+    if samples.alpha:
+        opacity = shades[:, :, -1:] / 255
+        shades = shades[:, :, :-1]
+    elif samples.clear:
+        opacity = (values != np.array(samples.clear)).any(axis=2, keepdims=True)
+    if samples.is_inverted:
+        shades = 255 - shades
+    if samples.is_inks:
+        inks = Image.fromarray(shades.round().astype(np.uint8), "CMYK")
+        shades = np.asarray(inks.convert("RGB"))
+    if opacity is None:
+        return shades
+    seen = shades if samples.alpha == "premultiplied" else shades * opacity
+    return (seen + 255 * (1 - opacity)).clip(0, 255)
 
 
 def to_colours(pixels:np.ndarray) -> np.ndarray:
@@ -296,19 +310,28 @@ def from_pillow(picture:Image.Image, file:BinaryIO|None=None) -> Decoded:
 
 def paint_picture(picture:Image.Image, clear:tuple[int, ...], is_opaque:bool) -> Decoded:
     "Turn a picture of 8 bits in any of Pillow's modes into points."
-    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
-    for rows in row_blocks(picture.height, picture.width):
-        part = picture.crop((0, rows.start, picture.width, rows.stop))
-        if is_opaque or part.mode not in see_through:
-            values = np.asarray(part.convert(opaque_modes.get(part.mode, "RGB")))
-            shades = to_colours(values)
-        else:
-            shades = np.asarray(part.convert(see_through[part.mode]))
-        if clear or shades.shape[2] != 3:
-            alpha = "" if clear else "straight"
-            shades = paint(Samples(shades, 0, 255, alpha, clear * (3 // len(clear)) if clear else ())).pixels
-        pixels[rows] = shades
+    width, height = picture.size
+    if width * height <= block_pixels:
+        return Decoded(paint_part(picture, clear, is_opaque))
+    pixels = np.empty((height, width, 3), np.uint8)
+    for rows in row_blocks(height, width):
+        pixels[rows] = paint_part(picture.crop((0, rows.start, width, rows.stop)), clear, is_opaque)
     return Decoded(pixels)
+
+
+def paint_part(picture:Image.Image, clear:tuple[int, ...], is_opaque:bool) -> np.ndarray:
+    "Turn some rows of a picture into points."
+    mode = opaque_modes.get(picture.mode, "RGB")
+    if not is_opaque and picture.mode in see_through and picture.has_transparency_data:
+        mode = see_through[picture.mode]
+    shades = np.array(picture if picture.mode == mode else picture.convert(mode))
+    if clear:
+        return paint(Samples(np.atleast_3d(shades), 0, 255, clear=clear)).pixels
+    if mode in ("L", "RGB"):
+        return to_colours(shades)
+    if shades[:, :, -1].min() == 255:
+        return to_colours(shades[:, :, 0] if mode == "LA" else np.ascontiguousarray(shades[:, :, :3]))
+    return paint(Samples(shades, 0, 255, "straight")).pixels
 
 
 see_through = dict(P="RGBA", PA="RGBA", LA="LA", La="LA", RGBA="RGBA", RGBa="RGBA")
@@ -413,7 +436,8 @@ class Page:
         if self.meaning in (3, 6, 8):
             return self.kind == "u" and not self.is_unopened
         is_usual = self.kind == "u" and self.white is None and self.alpha != "premultiplied" and not self.is_unopened
-        is_small = self.bits == (8,) * self.bands or (self.bands == 1 and self.bits[0] in (1, 2, 4))
+        is_packed = self.bits == (8,) * self.bands and self.compression != 1
+        is_small = is_packed or (self.bands == 1 and self.bits[0] in (1, 2, 4))
         return is_usual and is_small and not self.is_separate and not (self.meaning == 0 and self.alpha)
 
 
