@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../nbs/appendix/pictures.ipynb #pi000004
 import io
+import os
 import re
 import struct
 import threading
@@ -25,7 +26,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from PIL import Image, ImageFile, UnidentifiedImageError
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from siamese_nbdev.checks import InputError
 
@@ -295,9 +296,11 @@ def white_of_wholes(values:np.ndarray, high:int, bits:int) -> tuple[int, str]:
 # %% ../nbs/appendix/pictures.ipynb #pi000029
 def from_pillow(picture:Image.Image, file:BinaryIO|None=None) -> Decoded:
     "Turn a picture of Pillow's into points: alpha where the file says so, upright."
+    if picture.format == "EPS":
+        raise InputError("Pillow would start Ghostscript for it; save it as PNG")
     rawmode = rawmode_of(picture)
     clear = clear_colour(picture, rawmode)
-    is_opaque = file is not None and not declares_alpha(picture, file)
+    is_opaque = not declares_alpha(picture, file)
     picture.load()
     if file is not None and picture.format == "PNG" and rawmode in ("RGB;16B", "RGBA;16B"):
         decoded = paint(deep_png(picture, file, rawmode, clear))
@@ -375,15 +378,20 @@ def deep_png(picture:Image.Image, file:BinaryIO, rawmode:str, clear:tuple[int, .
     return Samples(values, black, white, "straight" if bands == 4 else "", clear, note=note)
 
 # %% ../nbs/appendix/pictures.ipynb #pi000031
-def declares_alpha(picture:Image.Image, file:BinaryIO) -> bool:
+def declares_alpha(picture:Image.Image, file:BinaryIO|None) -> bool:
     "Tell whether the last band is transparency by the file's own word."
+    bands = len(picture.getbands())
     if picture.mode not in ("LA", "RGBA"):
+        return True
+    if isinstance(picture, TiffImageFile):  # Pillow takes any fourth band for transparency
+        return alpha_of(picture.tag_v2.get(262, 2), bands, numbers_in(picture.tag_v2, 338, 0)) != ""
+    if file is None:
         return True
     if picture.format == "TGA":
         file.seek(17)
         return file.read(1)[0] & 15 > 0
     if picture.format == "JPEG2000" and not has_alpha_box(file):
-        raise band_error(len(picture.getbands()), len(picture.getbands()) - 1)
+        raise band_error(bands, bands - 1)
     return True
 
 
@@ -704,15 +712,16 @@ silence = Silence()
 
 # %% ../nbs/appendix/pictures.ipynb #pi000043
 def pixels_of(
-    image:object, # Path, bytes of a file, PIL image, array (H, W, 3) or (H, W), tensor (3, H, W)
+    image:object, # Path, bytes of a file, open file, PIL image, array (H, W, 3) or (H, W), tensor (3, H, W)
 ) -> np.ndarray: # Red, green and blue, uint8, shape (H, W, 3)
     "Take a picture in any of the forms in which people hold one."
-    if isinstance(image, (str, Path)):
-        return read_pixels(image)
+    if isinstance(image, (str, os.PathLike)):
+        return read_pixels(os.fspath(image))
     if isinstance(image, (bytes, bytearray, memoryview)):
         return pixels_from(io.BytesIO(image))
-    if isinstance(image, io.BytesIO):
-        return pixels_from(io.BytesIO(image.getvalue()))
+    if isinstance(image, io.BufferedIOBase):  # an open file, or one that is held in memory
+        image.seek(0)
+        return pixels_from(io.BytesIO(image.read()))
     if isinstance(image, Image.Image):
         return pixels_from(image)
     if isinstance(image, np.ndarray):

@@ -299,6 +299,12 @@ for number in range(1, 9):
         Image.fromarray(lying(colours, number)).save(path, exif=exif(number))
         return colours
 
+    @kind(f"turned-lzw-{number}.tif")
+    def _(path, number=number):
+        stored = lying(np.dstack([colours, opacity]), number)
+        Image.fromarray(stored).save(path, exif=exif(number), compression="tiff_lzw")
+        return on_white(colours, opacity)
+
     @kind(f"turned-deep-{number}.tif")
     def _(path, number=number):
         stored = lying(ramp, number)
@@ -1139,6 +1145,8 @@ def test_forms_of_one_picture(tmp_path):
              torch.from_numpy(colours / 255).permute(2, 0, 1).requires_grad_()]
     for form in forms:
         assert (pixels_of(form) == colours).all(), type(form)
+    with open(path, "rb") as file:
+        assert (pixels_of(file) == colours).all()
     for form in (ramp, ramp[:, :, None], ramp / 255, torch.from_numpy(ramp)[None], Image.fromarray(ramp)):
         assert (pixels_of(form) == grey(ramp)).all(), type(form)
     assert (pixels_of(ramp > 100) == grey((ramp > 100) * 255)).all()
@@ -1178,6 +1186,35 @@ def test_other_forms_are_refused(name):
     with pytest.raises(InputError) as caught:
         pixels_of(form)
     assert words in str(caught.value)
+
+
+def test_a_picture_that_pillow_opened_is_not_trusted_further(tmp_path):
+    path = tmp_path / "near-infrared.tif"
+    refused["near-infrared.tif"][0](path)
+    tiff(path, grey_tags(8, 2, 4), np.dstack([colours, opacity]).tobytes())
+    with Image.open(path) as picture, pytest.raises(InputError, match="4 bands"):
+        assert picture.mode == "RGBA"
+        pixels_of(picture)
+    path = tmp_path / "print.eps"
+    refused["postscript.jpg"][0](path)
+    with Image.open(path) as picture, pytest.raises(InputError, match="Ghostscript"):
+        pixels_of(picture)
+
+
+def test_every_ending_that_pillow_writes_is_read(tmp_path):
+    Image.init()
+    points = np.full((32, 32), 255, np.uint8)
+    for ending in pictures.image_types:
+        path = tmp_path / f"a{ending}"
+        saver = Image.registered_extensions().get(ending)
+        if saver in Image.SAVE:
+            mode = "1" if saver in ("MSP", "XBM") else "RGB"
+            mode = "F" if ending == ".pfm" else mode
+            picture = Image.fromarray(points).convert(mode)
+            if mode == "F":
+                picture = picture.point(lambda value: value * (1 / 255) + 0)
+            picture.save(path)
+            assert (read_image(path) >= 254).all(), ending
 
 
 def test_a_name_of_no_file_says_so(tmp_path):
