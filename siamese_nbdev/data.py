@@ -48,7 +48,8 @@ def show_images(
     "Lay images out in a grid."
     check_whole("columns", columns)
     if isinstance(images, pd.DataFrame):
-        titles = images.get("label") if titles is None else titles
+        if titles is None and "label" in images:
+            titles = [plain_name(label) for label in images["label"]]
         images = list(images["path"])
     pictures = [image if isinstance(image, np.ndarray) else read_image(image) for image in images]
     if not pictures:
@@ -64,8 +65,8 @@ def show_images(
         top = number // columns * (tall + 0.24)
         ax.imshow(picture, extent=(left, left + 1, top + tall, top), interpolation="antialiased")
         if titles is not None:
-            name = plain_name(titles[number], 24)
-            write_name(ax.text(left + 0.5, top - 0.03, name, ha="center", va="bottom", fontsize=8))
+            title = ax.text(left + 0.5, top - 0.03, str(titles[number]), ha="center", va="bottom", fontsize=8)
+            write_name(title, most=24)
         if colors is not None:
             ax.add_patch(Rectangle((left, top), 1, tall, fill=False, lw=3, color=colors[number]))
     ax.set(xlim=(-0.04, columns * 1.08 - 0.04), ylim=(rows * (tall + 0.24) - 0.2, -0.22), aspect="equal")
@@ -344,7 +345,10 @@ def examine(path:str) -> Finding:
     if size == 0:
         return Finding("zero bytes", "the file is empty")
     problem, detail = problem_of(file, size)
-    return Finding(problem, detail, digest(file))
+    try:
+        return Finding(problem, detail, digest(file))
+    except OSError as error:  # nobody may read it
+        return Finding("unreadable", str(error))
 
 
 def problem_of(file:Path, size:int) -> tuple[str|None, str]:

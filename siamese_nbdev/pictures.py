@@ -289,8 +289,8 @@ def white_of_wholes(values:np.ndarray, high:int, bits:int) -> tuple[int, str]:
     if white >= full // 2 or (values % (full // 255) == 0).all():
         return full, ""
     return white, (
-        f"whole numbers of {bits} bits, none above {high:,}, and nothing that says what is white; "
-        f"{white:,} was taken for it (TIFF files say it in MaxSampleValue)"
+        f"whole numbers of {bits} bits, none above {white:,}, and nothing that says what is white; "
+        "that was taken for it (TIFF files say it in MaxSampleValue)"
     )
 
 # %% ../nbs/appendix/pictures.ipynb #pi000029
@@ -736,11 +736,11 @@ def pixels_of(
 
 def pixels_from(source:io.BytesIO|Image.Image) -> np.ndarray:
     "Decode the bytes of a file, or take over a picture of Pillow's."
+    what = f"{len(source.getbuffer()):,} bytes" if isinstance(source, io.BytesIO) else repr(source)
     try:
         with silence:
             decoded = decode(source) if isinstance(source, io.BytesIO) else from_pillow(source)
     except Exception as error:  # of any decoder
-        what = f"{len(source.getvalue()):,} bytes" if isinstance(source, io.BytesIO) else repr(source)
         raise InputError(f"Expected an image that can be read, got {what}: {reason_of(error)}") from error
     if decoded.note:
         warnings.warn(f"A picture has {decoded.note}", stacklevel=4)

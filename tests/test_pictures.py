@@ -1217,6 +1217,26 @@ def test_every_ending_that_pillow_writes_is_read(tmp_path):
             assert (read_image(path) >= 254).all(), ending
 
 
+def test_damaged_files_are_read_or_refused(tmp_path):
+    damage = np.random.default_rng(0)
+    for name in ("rgb16.png", "flat.jpg", "clear.gif", "clear.jp2", "palette.tif", "tiles16-deflate.tif", "clear.tga",
+                 "grey-12-bits-black-0-big.tif", "float-predictor.tif", "tiff_lzw-float.tif", "clear.webp", "twelve-bits.ppm"):
+        path = tmp_path / name
+        kinds[name][0](path)
+        content = path.read_bytes()
+        for _ in range(25):
+            changed = np.frombuffer(content, np.uint8).copy()
+            end = min(len(changed), damage.choice([30, 300, 100_000]))
+            changed[damage.integers(end, size=damage.choice([1, 4]))] = damage.integers(256)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    pixels = pixels_of(changed.tobytes())
+                except InputError:
+                    continue
+            assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+
+
 def test_a_name_of_no_file_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="found none at"):
         pixels_of(str(tmp_path / "nowhere.png"))
