@@ -216,7 +216,8 @@ def colours_of_shades(shades:np.ndarray, values:np.ndarray, samples:Samples) -> 
     if samples.is_inverted:
         shades = 255 - shades
     if samples.is_inks:
-        inks = Image.fromarray(shades.round().astype(np.uint8), "CMYK")
+        height, width, _ = shades.shape
+        inks = Image.frombytes("CMYK", (width, height), shades.round().astype(np.uint8).tobytes())
         shades = np.asarray(inks.convert("RGB"))
     if opacity is None:
         return shades
@@ -676,6 +677,8 @@ def decode_file(path:str|Path) -> Decoded:
 
 def reason_of(error:Exception, ending:str="") -> str:
     "Say why a picture could not be read."
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {max_pixels:,} pixels; make it smaller first"
     if not isinstance(error, UnidentifiedImageError):
         return str(error) or type(error).__name__
     advice = f"; {unreadable_types[ending]} reads {ending} files, convert it" if ending in unreadable_types else ""

@@ -1045,7 +1045,7 @@ def _(path):
     path.touch()
 
 
-@refusal("bomb.png", "pixels")
+@refusal("bomb.png", "more than 100,000,000 pixels")
 def _(path):
     png(path, 8, 0, [b"\0"])
     content = path.read_bytes()
