@@ -55,7 +55,7 @@ for mining, weight in itertools.product(("semi_hard", "batch_hard", "all"), (0.,
         accelerator.backward(measure(loss, weight))
         if gathers and mining != "batch_hard":
             triplets = 4 * (4 * 3 - 2) * (12 if mining == "all" else 1)
-            assert loss.triplets == triplets, f"{loss.triplets} triplets of {triplets}: one picture was its own positive"
+            assert loss.triplets == triplets, f"{loss.triplets} triplets of {triplets}: a picture was its own positive"
         parameters = accelerator.unwrap_model(trainee).named_parameters()
         found[mining, weight, gathers] = {name: value.grad.clone() for name, value in parameters}
 if accelerator.is_main_process:
