@@ -112,7 +112,7 @@ def first_that_works(
             errors.append(error)
     raise does_not_work(name, image_size, errors[0]) from errors[0]
 
-# %% ../nbs/02_model.ipynb #0a530ca2
+# %% ../nbs/02_model.ipynb #ead22267
 def settings_of(name:str) -> dict[str, Any]:
     "Return what timm notes about a backbone (size, mean, ...); a name that timm does not know is refused."
     if not isinstance(name, str):
@@ -124,7 +124,7 @@ def settings_of(name:str) -> dict[str, Any]:
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
         raise InputError(
-            f"Expected the name of a timm backbone, got {name!r}{close_names(architecture)}; "
+            f"Expected the name of a timm backbone, got {name!r}{close_names(name)}; "
             f"timm.list_models('*{name[:6]}*') lists similar ones"
         )
     try:
@@ -137,6 +137,7 @@ def settings_of(name:str) -> dict[str, Any]:
 
 def close_names(name:str) -> str:
     "Name the backbones whose names are spelled alike."
+    if "/" in name: return f" (did you mean 'hf-hub:{name}' or 'local-dir:{name}'?)"
     alike = difflib.get_close_matches(name.lower(), timm.list_models(), n=4, cutoff=0.6)
     return f" (did you mean {', '.join(alike)}?)" if alike else ""
 
@@ -165,7 +166,7 @@ def hub_settings(name:str) -> dict[str, Any]:
         raise InputError(f"Expected a timm network at {name}, got {architecture!r}; pass it as a module of your own")
     return settings
 
-# %% ../nbs/02_model.ipynb #a34a791c
+# %% ../nbs/02_model.ipynb #8dc68b79
 own_mark = "own:"  # what the configuration says before the class of a backbone that is no timm name
 
 
@@ -629,7 +630,7 @@ def check_places(built:Built, pool:str) -> None:
             f"Expected pool='average' for {built.name}, which returns one vector per image and no map, got {pool!r}"
         )
 
-# %% ../nbs/02_model.ipynb #c5c5f1a0
+# %% ../nbs/02_model.ipynb #8277eda4
 @dataclass(frozen=True)
 class Layout:
     "How to read a map (B, C, h, w) in what a backbone returns."
@@ -669,7 +670,7 @@ def as_map(features:Any, layout:Layout) -> Tensor:
     places = places[:, :, layout.prefix:]
     return places.mean(dim=2)[:, :, None, None] if layout.grid is None else places.unflatten(2, layout.grid)
 
-# %% ../nbs/02_model.ipynb #30e9239b
+# %% ../nbs/02_model.ipynb #3def9be2
 def probe(
     backbone:Any, # timm network without a classifier, or a module of one's own
     image_size:tuple[int, ...], # Height and width of its images
@@ -683,7 +684,7 @@ def probe(
         grids[output.shape[-2:]] = None  # the last one seen is the last one in the order
 
     layers = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
-    features = look_at_blank(backbone, image_size, layers, note)
+    features = look_at_blank(backbone, image_size, layers, note, images)
     seen = [tuple(grid) for grid in reversed(grids) if grid.numel() > 1]
     path = path_to_map(features)
     tensor = dict(leaves(features))[path]
@@ -704,6 +705,11 @@ class Grids:
         rounded_down = [(height // step, width // step) for step in steps]
         rounded_up = [(-(-height // step), -(-width // step)) for step in steps]
         self.seen = seen  # by convolutions inside the backbone, the last one first
+        self.of_patches = [
+            (height // step, width // step)
+            for step in steps
+            if height % step == width % step == 0 and height * width >= 8 * step ** 2
+        ]
         self.of_strides = sorted(
             {*rounded_down, *rounded_up},
             key=lambda grid: (abs(math.log(grid[0] * width / grid[1] / height)), grid),  # shaped like the image first
@@ -711,11 +717,7 @@ class Grids:
 
     def __contains__(self, grid:tuple[int, ...]) -> bool:
         "Tell whether a map may have these rows and columns."
-        return tuple(grid) in self.seen or tuple(grid) in self.of_strides
-
-    def may_be(self, places:int) -> bool:
-        "Tell whether a map may have so many places."
-        return any(rows * columns == places for rows, columns in (*self.seen, *self.of_strides))
+        return tuple(grid) in (*self.seen, *self.of_strides, (1, 1))
 
 
 def leaves(features:Any, path:tuple=()) -> Iterator[tuple[tuple, Tensor]]:
@@ -747,31 +749,32 @@ def read_layout(path:tuple, shape:torch.Size, backbone:Any, grids:Grids) -> Layo
     if len(shape) == 4:
         is_last = channels != shape[1] if channels in shape[1::2] else shape[1:3] in grids and shape[2:] not in grids
         return Layout(path, "channels_last" if is_last else "map")
-    is_first = channels != shape[2] if channels in shape[1:] else grids.may_be(shape[2]) and not grids.may_be(shape[1])
-    kind = "channels_first_tokens" if is_first else "tokens"
-    return Layout(path, kind, *find_grid(shape[2] if is_first else shape[1], backbone, grids))
+    laid = find_grid(shape[1], backbone, grids)
+    was_seen = first_fit(shape[2], grids.seen, (0,)) is not None
+    is_first = channels != shape[2] if channels in shape[1:] else laid is None and was_seen
+    if is_first:
+        return Layout(path, "channels_first_tokens", *find_grid(shape[2], backbone, grids) or (0, None))
+    side = math.isqrt(shape[1])
+    is_square = side ** 2 == shape[1] >= 16  # of a network that brings every image to its own size
+    return Layout(path, "tokens", *laid or (0, (side, side) if is_square else None))
 
 
-def find_grid(tokens:int, backbone:Any, grids:Grids) -> tuple[int, tuple[int, int]|None]:
-    "Find how many tokens stand for no place, and the rows and columns of the others; None where they have no order."
+def find_grid(tokens:int, backbone:Any, grids:Grids) -> tuple[int, tuple[int, int]]|None:
+    "Find how many tokens stand for no place, and the rows and columns of the others; None where nothing fits."
     known = getattr(backbone, "num_prefix_tokens", None)
-    if known is None and getattr(backbone, "num_tokens", None) == tokens:
-        return 0, None  # class tokens only
+    if known is None and getattr(backbone, "num_tokens", None) == tokens: return None  # class tokens only
     declared = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
-    squares = [(side, side) for side in range(2, math.isqrt(tokens) + 1)]
-    few = range(3) if known is None else (known,)  # a class token, perhaps another for distillation
-    more = range(17) if known is None else (known,)  # registers too
-    tries = (
-        ([declared] if isinstance(declared, tuple) else [], more),
-        (grids.seen, more),
-        (grids.of_strides, few),
-        (squares, few),
-        (grids.of_strides, more),
+    prefixes = None if known is None else (known,)
+    tries = (  # strong evidence first; without any no more than a class token and one for distillation are left out
+        ([declared] if isinstance(declared, tuple) else [], prefixes or range(6)),
+        (grids.seen, prefixes or range(6)),
+        (grids.of_strides, prefixes or (0,)),
+        (grids.of_patches, prefixes or (1, 2)),
     )
-    for candidates, prefixes in tries:
-        found = first_fit(tokens, candidates, prefixes)
+    for candidates, several in tries:
+        found = first_fit(tokens, candidates, several)
         if found is not None: return found
-    return 0, None
+    return None
 
 
 def first_fit(
