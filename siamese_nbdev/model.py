@@ -101,7 +101,11 @@ def first_that_works(
     make:Callable[[tuple[int, int]|None], Any], # Makes the backbone; gets the size to tell timm, None for none
 ) -> Any: # What `make` returns
     "Make a backbone whose network timm builds for the size of the images, or else one that takes images of any size."
-    is_fixed = settings_of(name).get("fixed_input_size") and image_size is not None
+    settings = settings_of(name)
+    channels = (settings.get("input_size") or (3,))[0]
+    if channels != 3:
+        raise InputError(f"Expected a backbone for pictures of 3 colours, got {name}, which takes {channels} channels")
+    is_fixed = settings.get("fixed_input_size") and image_size is not None
     errors = []
     for size in (image_size, None) if is_fixed else (None,):
         try:
@@ -112,7 +116,7 @@ def first_that_works(
             errors.append(error)
     raise does_not_work(name, image_size, errors[0]) from errors[0]
 
-# %% ../nbs/02_model.ipynb #ead22267
+# %% ../nbs/02_model.ipynb #0212d790
 def settings_of(name:str) -> dict[str, Any]:
     "Return what timm notes about a backbone (size, mean, ...); a name that timm does not know is refused."
     if not isinstance(name, str):
@@ -166,7 +170,7 @@ def hub_settings(name:str) -> dict[str, Any]:
         raise InputError(f"Expected a timm network at {name}, got {architecture!r}; pass it as a module of your own")
     return settings
 
-# %% ../nbs/02_model.ipynb #8dc68b79
+# %% ../nbs/02_model.ipynb #5e306c06
 own_mark = "own:"  # what the configuration says before the class of a backbone that is no timm name
 
 
@@ -547,7 +551,10 @@ def build_backbone(
         backbone.reset_classifier(0)
         if stage is not None:
             cut_backbone(backbone, stage)
-        return refine(given, backbone, image_size, last_stride)
+        built = refine(given, backbone, image_size, last_stride)
+        if stage is not None:
+            check_cut(built, stage, image_size)
+        return built
 
     return first_that_works(given, image_size, make)
 
@@ -573,6 +580,15 @@ def refine(name:str, backbone:Any, image_size:tuple[int, int], last_stride:int|N
     if reason:
         warnings.warn(f"{name} keeps its last stride: {reason}. last_stride=None asks for that", stacklevel=6)
     return Built(name, backbone, layout, seen, last_stride)
+
+
+def check_cut(built:Built, stage:int, image_size:tuple[int, int]) -> None:
+    "Refuse a backbone that still returns several maps when it is cut, unless the last is the one of its stage."
+    noted = built.backbone.feature_info[stage]
+    rows = image_size[0] / noted["reduction"]
+    is_of_stage = built.seen.shape[1] == noted["num_chs"] and abs(built.seen.shape[2] - rows) < 1
+    if built.layout.path and not is_of_stage:
+        raise InputError(f"Expected stage to be None for {built.name}, whose branches go on side by side, got {stage}")
 
 
 def halves_otherwise(backbone:Any) -> bool:
@@ -630,7 +646,7 @@ def check_places(built:Built, pool:str) -> None:
             f"Expected pool='average' for {built.name}, which returns one vector per image and no map, got {pool!r}"
         )
 
-# %% ../nbs/02_model.ipynb #8277eda4
+# %% ../nbs/02_model.ipynb #cb771457
 @dataclass(frozen=True)
 class Layout:
     "How to read a map (B, C, h, w) in what a backbone returns."
@@ -670,7 +686,7 @@ def as_map(features:Any, layout:Layout) -> Tensor:
     places = places[:, :, layout.prefix:]
     return places.mean(dim=2)[:, :, None, None] if layout.grid is None else places.unflatten(2, layout.grid)
 
-# %% ../nbs/02_model.ipynb #3def9be2
+# %% ../nbs/02_model.ipynb #a1c94fd9
 def probe(
     backbone:Any, # timm network without a classifier, or a module of one's own
     image_size:tuple[int, ...], # Height and width of its images
@@ -1007,6 +1023,12 @@ def read_weights(folder:Path, sha256:str) -> bytes:
         f"Expected the weights that {folder / notes_name} describes, got a file that is damaged or belongs to another "
         "save; copy the folder again, both files together"
     )
+
+
+def saved_weights(folder:Path) -> dict[str, Tensor]:
+    "Read the weights of a network without building it."
+    notes = read_model_notes(folder / notes_name)
+    return load_tensors(read_weights(folder, notes["sha256"]))
 
 
 def is_pickle(content:bytes) -> bool:
