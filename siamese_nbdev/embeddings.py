@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -35,9 +36,10 @@ from tqdm import tqdm
 
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_whole
-from siamese_nbdev.data import read_image
+from siamese_nbdev.data import as_manifest, read_image
 from siamese_nbdev.dataset import load_image
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
+from siamese_nbdev.manifests import check_for_csv, clean_label, file_keys, text_of
 from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.runtime import evaluating
 
@@ -47,10 +49,14 @@ class EmbeddingSet:
     "Embeddings beside the manifest rows they came from, and what made them."
     vectors:np.ndarray # float32, shape (N, D)
     manifest:pd.DataFrame # N rows: `path` and, if known, `label`, `camera` and more
-    meta:dict = field(default_factory=dict) # `model_id`, `library`, `root` and more; plain values
+    meta:dict = field(default_factory=dict) # `model_id`, `library` and more; plain values
+    root:str = field(default="", kw_only=True) # Folder that relative paths start from; empty is the working directory
+    is_clean:InitVar[bool] = field(default=False, kw_only=True) # The manifest comes from another set
 
-    def __post_init__(self):
-        self.manifest = self.manifest.reset_index(drop=True)
+    def __post_init__(self, is_clean:bool):
+        manifest = self.manifest if is_clean else clean_manifest(self.manifest, allow_empty=True)
+        self.manifest = manifest.reset_index(drop=True)
+        self.root = os.path.abspath(self.root)
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.manifest):
             raise InputError(
                 f"Expected one vector for each of {len(self.manifest)} images, "
@@ -81,6 +87,24 @@ class EmbeddingSet:
             )
         return self.manifest["label"].to_numpy()
 
+    @cached_property
+    def files(self) -> np.ndarray:
+        "Which file each row stands for, shape (N,): text that is equal if and only if the file is; None is no file."
+        return file_keys(self.manifest["path"], self.root)
+
+    def files_of(self, rows:np.ndarray) -> np.ndarray:
+        "Which file some rows stand for, without looking at all of them."
+        if "files" in self.__dict__ or len(rows) > len(self) // 2:
+            return self.files[rows]
+        return file_keys(self.manifest["path"].iloc[rows], self.root)
+
+    def derive(self, vectors:np.ndarray, manifest:pd.DataFrame, files:np.ndarray|None=None) -> "EmbeddingSet":
+        "Make another set of this one's network and root."
+        derived = EmbeddingSet(vectors, manifest, dict(self.meta), root=self.root, is_clean=True)
+        if files is not None:
+            derived.files = files
+        return derived
+
     def select(self, rows) -> "EmbeddingSet":
         "Keep some rows, chosen by a boolean mask or by numbers."
         rows = np.asarray(rows)
@@ -92,7 +116,8 @@ class EmbeddingSet:
         if len(rows) and not -len(self) <= rows.min() <= rows.max() < len(self):
             raise InputError(f"Expected row numbers below {len(self)}, got {rows.min()} to {rows.max()}")
         vectors = np.asarray(self.vectors[rows])
-        return EmbeddingSet(vectors, self.manifest.iloc[rows], dict(self.meta))
+        known = self.__dict__.get("files")
+        return self.derive(vectors, self.manifest.iloc[rows], None if known is None else known[rows])
 
     def append(self, other:"EmbeddingSet") -> "EmbeddingSet":
         "Put another set below this one; both must come from one network."
@@ -156,6 +181,36 @@ class EmbeddingSet:
         return EmbeddingSet(vectors, manifest, notes)
 
 # %% ../nbs/05_embeddings.ipynb #b4386f55
+def clean_manifest(manifest:pd.DataFrame, *, allow_empty:bool=False) -> pd.DataFrame:
+    "Bring a manifest into our form, and refuse what `manifest.csv` could not give back."
+    manifest = as_manifest(manifest, allow_empty=allow_empty)
+    nameless = [number for number, name in enumerate(manifest) if not name.strip()]
+    if nameless:
+        raise InputError(f"Expected a name for every column, got none for column {nameless[0]}; rename it")
+    for name, column in manifest.items():
+        if column.dtype == object:
+            check_for_csv((str(value) for value in column), str(name))
+    return manifest
+
+
+def texts_of(column:pd.Series) -> np.ndarray:
+    "Write a column as text, without surrounding blanks; None where nothing is known. Equal texts are equal values."
+    if column.dtype == object:
+        return np.array([text_of_cell(value) for value in column] + [None], dtype=object)[:-1]
+    codes, values = pd.factorize(column)
+    texts = [text_of_cell(value) for value in values]
+    return np.array([*texts, None], dtype=object)[codes]
+
+
+def text_of_cell(value:object) -> str|None:
+    "Write any value as text; None where it is missing or blank."
+    try:
+        text = text_of(value)
+    except TypeError:
+        text = str(value)
+    return clean_label(text or "") or None
+
+
 def check_files(folder:Path) -> None:
     "Refuse a folder that does not hold the three files of a set."
     for name in ("meta.json", "manifest.csv", "vectors.npy"):

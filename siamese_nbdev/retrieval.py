@@ -9,7 +9,7 @@ __all__ = ['search', 'Backend', 'Index', 'plot_closest_imgs', 'rerank']
 import os
 import sys
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from matplotlib.patches import Rectangle
 from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole
 from siamese_nbdev.data import read_image
 from siamese_nbdev.dataset import resize
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, embed_batch
+from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, embed_batch, texts_of
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
 from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.neighbours import (
@@ -53,6 +53,7 @@ def search(
     metric:str="euclidean", # "euclidean" or "cosine"
     where:dict|None=None, # Search only rows with these values: column -> value or list of values
     exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
+    exclude_same:str|tuple[str, ...]=(), # Further columns, such as "session": as with the camera
     chunk:int|None=None, # Rows of the gallery to look at in one go; None chooses
     device:str|None=None, # Where to compute, such as "cuda"; None is the processor
 ) -> pd.DataFrame: # One row a hit: `query`, `rank` (from 1), `path`, `label`, `distance`, `correct`, `query_label`
@@ -61,10 +62,10 @@ def search(
     check_device(device)
     if chunk is not None:
         check_whole("chunk", chunk)
-    question = make_question(query, gallery, top_k, model, where, exclude_same_camera)
+    question = make_question(query, gallery, top_k, model, where, exclude_same_camera, exclude_same)
     vectors = np.asarray(gallery.vectors)
     ask = partial(nearest, gallery=vectors, metric=metric, chunk=chunk, device=device)
-    found, distances = exact_search(question, gallery.manifest, ask)
+    found, distances = exact_search(question, gallery, ask)
     return hits_table(question.query.manifest, gallery.manifest, found, distances)
 
 # %% ../nbs/06_retrieval.ipynb #aa7797d8
@@ -74,7 +75,7 @@ class Question:
     query:EmbeddingSet # Questions, one or many
     top_k:int # How many answers each can have at most
     rows:np.ndarray|None # Rows of the gallery that are searched, ascending; None is all of them
-    exclude_same_camera:bool # Leave out images of the query's identity and camera, where both are known
+    columns:list[str] # Where an image of the query's identity must have another value than the query
 
 
 def make_question(
@@ -84,6 +85,7 @@ def make_question(
     model:SiameseNet|None, # Network, where the query is an image
     where:dict|None, # Search only rows with these values
     exclude_same_camera:bool, # Leave out images of the query's identity and camera
+    exclude_same:str|tuple[str, ...], # And those with the query's value in these columns
 ) -> Question:
     "Embed the query where it is an image, and check that everything fits the gallery."
     top_k = check_whole("top_k", top_k)
@@ -92,7 +94,8 @@ def make_question(
     check_same_network(query, gallery)
     rows = rows_where(gallery.manifest, where)
     searched = len(gallery) if rows is None else len(rows)
-    return Question(query, min(top_k, searched), rows, exclude_same_camera)
+    columns = exclusion_columns(query, gallery, exclude_same_camera, exclude_same)
+    return Question(query, min(top_k, searched), rows, columns)
 
 
 def check_device(device:str|None) -> None:
@@ -152,29 +155,67 @@ def rows_where(manifest:pd.DataFrame, where:dict|None) -> np.ndarray|None:
     return np.flatnonzero(fits)
 
 # %% ../nbs/06_retrieval.ipynb #cc5048e4
-def forbidding_columns(query:pd.DataFrame, gallery:pd.DataFrame, exclude_same_camera:bool) -> list[list[str]]:
-    "Name the columns which, if all are equal, forbid an image as an answer."
-    knows_cameras = all(column in frame for column in ("label", "camera") for frame in (query, gallery))
-    if exclude_same_camera and knows_cameras: return [["path"], ["label", "camera"]]
-    return [["path"]]
+def exclusion_columns(
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
+    exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
+    exclude_same:str|tuple[str, ...]=(), # Further columns: images of the query's identity with the same value there
+) -> list[str]: # Columns of both manifests
+    "Name the columns in which an image of the query's identity must differ from it; those that are named must exist."
+    named = [exclude_same] if isinstance(exclude_same, str) else list(exclude_same)
+    manifests = dict(query=query.manifest, gallery=gallery.manifest)
+    for column in named:
+        check_exclusion(column, manifests)
+    knows_cameras = all(column in frame for column in ("label", "camera") for frame in manifests.values())
+    if exclude_same_camera and knows_cameras:
+        named.insert(0, "camera")
+    return list(dict.fromkeys(named))
+
+
+def check_exclusion(column:str, manifests:dict[str, pd.DataFrame]) -> None:
+    "Refuse a column that cannot tell which images of an identity are too easy."
+    if column in ("path", "label"):
+        raise InputError(f"Expected exclude_same to name columns like session or camera, got {column!r}")
+    for name, frame in manifests.items():
+        lacking = [wanted for wanted in ("label", column) if wanted not in frame]
+        if lacking:
+            raise InputError(
+                f"Expected exclude_same to name columns of both manifests, and labels in both, got {column!r}, "
+                f"and a {name} without {' and '.join(lacking)}; it has {', '.join(frame)}"
+            )
 
 
 def excluded_pairs(
-    query:pd.DataFrame, # Manifest of the queries
-    gallery:pd.DataFrame, # Manifest of the gallery
-    exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
+    columns:Sequence[str]=("camera",), # What `exclusion_columns` returns
 ) -> tuple[np.ndarray, np.ndarray]: # Numbers of queries and of gallery rows; a pair that is forbidden twice comes twice
-    "List the pairs that must not count: an image and itself, and an identity in the query's own camera."
-    pairs = [np.empty((0, 2), np.int64)]
-    for columns in forbidding_columns(query, gallery, exclude_same_camera):
-        mine = query[columns].assign(who=np.arange(len(query))).dropna()
-        # A quick look at one column leaves few rows to match.
-        rows = np.flatnonzero(gallery[columns[0]].isin(mine[columns[0]]))
-        theirs = gallery[columns].iloc[rows].assign(row=rows)
-        both = mine.merge(theirs, on=columns)
-        pairs.append(both[["who", "row"]].to_numpy(np.int64))
-    who, rows = np.concatenate(pairs).T
-    return who, rows
+    "List the pairs that must not count: a file and itself, and an identity with the query's value in a column."
+    pairs = [equal_pairs(pd.DataFrame(dict(file=query.files)), pd.DataFrame(dict(file=gallery.files)))]
+    for column in columns:
+        mine = query.manifest[["label", column]]
+        # A quick look at the labels leaves few rows to match.
+        rows = np.flatnonzero(gallery.manifest["label"].isin(mine["label"].dropna()))
+        theirs = gallery.manifest[["label", column]].iloc[rows]
+        who, found = equal_pairs(comparable(mine), comparable(theirs))
+        pairs.append((who, rows[found]))
+    who, rows = zip(*pairs, strict=True)
+    return np.concatenate(who), np.concatenate(rows)
+
+
+def equal_pairs(mine:pd.DataFrame, theirs:pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    "List the rows of two tables that are equal in all columns; what is missing equals nothing."
+    first = mine.assign(who=np.arange(len(mine))).dropna()
+    name = str(mine.columns[0])
+    rows = np.flatnonzero(theirs[name].isin(first[name]))
+    second = theirs.iloc[rows].assign(row=rows).dropna()
+    both = first.merge(second, on=list(mine))
+    return both["who"].to_numpy(np.int64), both["row"].to_numpy(np.int64)
+
+
+def comparable(frame:pd.DataFrame) -> pd.DataFrame:
+    "Write all columns as text, so that 2 equals \"2\"."
+    return pd.DataFrame({name: texts_of(column) for name, column in frame.items()})
 
 
 QUERIES_AT_ONCE = 4096  # their tables of distances and their excluded pairs are in memory together
@@ -182,7 +223,7 @@ QUERIES_AT_ONCE = 4096  # their tables of distances and their excluded pairs are
 
 def exact_search(
     question:Question, # What is asked
-    gallery:pd.DataFrame, # Manifest of the gallery
+    gallery:EmbeddingSet, # What is searched
     ask:Callable, # Called with query vectors, top_k=, rows= and excluded=; answers as `nearest` does
 ) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k)
     "Search exactly, some thousand queries at a time, leaving out what does not count."
@@ -190,9 +231,9 @@ def exact_search(
     found, distances = nothing_found(len(query), question.top_k)
     for start in range(0, len(query), QUERIES_AT_ONCE):
         part = slice(start, start + QUERIES_AT_ONCE)
-        excluded = excluded_pairs(query.manifest.iloc[part], gallery, question.exclude_same_camera)
-        vectors = np.ascontiguousarray(query.vectors[part])
-        answer = ask(vectors, top_k=question.top_k, rows=question.rows, excluded=excluded)
+        asked = query.select(np.arange(len(query))[part])
+        excluded = excluded_pairs(asked, gallery, question.columns)
+        answer = ask(asked.vectors, top_k=question.top_k, rows=question.rows, excluded=excluded)
         found[part], distances[part] = answer
     return found, distances
 
@@ -528,9 +569,10 @@ class Index:
         model:SiameseNet|None=None, # Network, where the query is an image
         where:dict|None=None, # Search only rows with these values: column -> value or list of values
         exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
+        exclude_same:str|tuple[str, ...]=(), # Further columns, such as "session": as with the camera
     ) -> pd.DataFrame: # As `search` returns it
         "Find the closest images; the query itself is never among them."
-        question = make_question(query, self.embeddings, top_k, model, where, exclude_same_camera)
+        question = make_question(query, self.embeddings, top_k, model, where, exclude_same_camera, exclude_same)
         found, distances = self.find(question)
         return hits_table(question.query.manifest, self.embeddings.manifest, found, distances)
 
@@ -549,7 +591,7 @@ class Index:
             fetch *= 4
         if len(waiting):
             rest = query if len(waiting) == len(query) else query.select(waiting)
-            answer = exact_search(replace(question, query=rest), self.embeddings.manifest, self.backend.exact)
+            answer = exact_search(replace(question, query=rest), self.embeddings, self.backend.exact)
             found[waiting], distances[waiting] = answer
         return found, distances
 
@@ -559,8 +601,7 @@ class Index:
         pairs = self.backend.candidates(vectors, fetch)
         if pairs is None: return None
         who, rows = pairs
-        asked = question.query.manifest.iloc[waiting]
-        counts = may_answer(asked, self.embeddings.manifest, who, rows, question.exclude_same_camera)
+        counts = may_answer(question.query, self.embeddings, waiting[who], rows, question.columns)
         if question.rows is not None:
             counts &= np.isin(rows, question.rows)
         who = who[counts]
@@ -679,22 +720,31 @@ def set_digest(folder:Path) -> str:
 
 
 def may_answer(
-    query:pd.DataFrame, # Manifest of the queries
-    gallery:pd.DataFrame, # Manifest of the gallery
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
     who:np.ndarray, # The query of each pair, shape (P,)
     rows:np.ndarray, # The gallery row of each pair, shape (P,)
-    exclude_same_camera:bool, # Leave out images of the query's identity and camera, where both are known
+    columns:Sequence[str], # What `exclusion_columns` returns
 ) -> np.ndarray: # bool, shape (P,)
     "Say of pairs which may count as an answer: the rule of `excluded_pairs`, asked for single pairs."
-    may = np.ones(len(who), dtype=bool)
-    for columns in forbidding_columns(query, gallery, exclude_same_camera):
-        is_same = np.ones(len(who), dtype=bool)
-        for column in columns:
-            mine = query[column].iloc[who]
-            theirs = gallery[column].iloc[rows]
-            is_same &= (mine.to_numpy() == theirs.to_numpy()) & mine.notna().to_numpy()
-        may &= ~is_same
+    may = ~are_equal(query.files[who], gallery.files_of(rows))
+    if columns:
+        is_same_label = same_values(query, gallery, who, rows, "label")
+    for column in columns:
+        may &= ~(is_same_label & same_values(query, gallery, who, rows, column))
     return may
+
+
+def same_values(query:EmbeddingSet, gallery:EmbeddingSet, who:np.ndarray, rows:np.ndarray, column:str) -> np.ndarray:
+    "Say of pairs whether a value is known and the same, shape (P,)."
+    mine = texts_of(query.manifest[column].iloc[who])
+    theirs = texts_of(gallery.manifest[column].iloc[rows])
+    return are_equal(mine, theirs)
+
+
+def are_equal(mine:np.ndarray, theirs:np.ndarray) -> np.ndarray:
+    "Compare text that may be missing; what is missing equals nothing."
+    return (mine == theirs) & (mine != None)  # noqa: E711, element by element
 
 
 FETCHED_AT_ONCE = 2 ** 20  # numbers of vectors that a backend is asked for in one go: 4 MB
