@@ -131,7 +131,11 @@ class EmbeddingSet:
         below = with_paths(other.manifest, paths_from(other.manifest["path"], other.root, self.root))
         manifest = pd.concat([self.manifest, below], ignore_index=True)
         knows_files = self.knows_files and other.knows_files
-        return self.derive(vectors, manifest, np.concatenate([self.files, other.files]) if knows_files else None)
+        whole = self.derive(vectors, manifest, np.concatenate([self.files, other.files]) if knows_files else None)
+        digits = [part.meta["dtype"] for part in (self, other) if "dtype" in part.meta]
+        if len(set(digits)) > 1:
+            whole.meta["dtype"] = " and ".join(dict.fromkeys(digits))
+        return whole
 
     def join(self, frame:pd.DataFrame, on:str="path") -> "EmbeddingSet":
         "Add the columns of a table, matched by a column, `path` by file; every image must be in it once."
@@ -348,7 +352,7 @@ def keys_from_here_or(root:str, paths:np.ndarray) -> np.ndarray:
     is_here = count_files(some_of(pd.Series(paths))) > 0
     return file_keys(paths, None if is_here else root)
 
-# %% ../nbs/05_embeddings.ipynb #e157ccb8
+# %% ../nbs/05_embeddings.ipynb #0021942c
 LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
 
 
@@ -406,7 +410,7 @@ def common_folder(paths:Iterable[str], start:str) -> str:
     except ValueError:  # there are none, or on several drives
         return start
 
-# %% ../nbs/05_embeddings.ipynb #490c6ab9
+# %% ../nbs/05_embeddings.ipynb #ee0671aa
 def note_places(paths:pd.Series, root:str, folder:Path) -> dict:
     "Note where the pictures of a set are, as seen from the folder it is saved in."
     here = os.path.realpath(folder)
