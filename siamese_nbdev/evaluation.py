@@ -482,10 +482,15 @@ def compare_retrieval(
     seed:int=0, # Seed of the draws
 ) -> pd.DataFrame: # Indexed by metric: mean `difference`, second minus first, its 95 % interval `low`, `high`, and `p`
     "Compare two networks query by query; `p` is the chance of such a difference if they were equal (Fisher 1935)."
-    check_same_queries(first, second)
-    own = figures_of(first)
-    gaps = figures_of(second)[own.columns] - own
-    labels = text_column(pd.Series(first["label"]).reset_index(drop=True))
+    labels, own = labels_and_figures(first)
+    labels_again, other = labels_and_figures(second)
+    if list(first["path"].map(str)) != list(second["path"].map(str)) or not labels.equals(labels_again):
+        raise InputError(
+            "Expected scores of the same queries in the same order, with the same labels, got others; "
+            "evaluate both networks on one manifest"
+        )
+    check_same_figures(own, other)
+    gaps = other[own.columns] - own
     is_answered = labels.notna() & gaps.notna().any(axis=1)
     if not is_answered.any():
         raise InputError("Expected queries that both networks could answer, got none; were the galleries the same?")
@@ -499,22 +504,19 @@ def compare_retrieval(
     return table
 
 # %% ../nbs/07_evaluation.ipynb #e07c0de1
-def check_same_queries(first:pd.DataFrame, second:pd.DataFrame) -> None:
-    "Refuse tables that do not score the same queries by the same figures; warn where only one could answer."
-    for scores in (first, second):
-        check_columns(scores, "path", "label")
-    if list(first["path"].map(str)) != list(second["path"].map(str)):
-        raise InputError(
-            "Expected scores of the same queries in the same order, got others; evaluate both networks on one manifest"
-        )
-    labels = [text_column(pd.Series(scores["label"])).fillna("").tolist() for scores in (first, second)]
-    others = sum(one != other for one, other in zip(*labels, strict=True))
-    if others:
-        raise InputError(
-            f"Expected the same labels in both tables, got {others} others; evaluate both networks on one manifest"
-        )
-    own = figures_of(first)
-    other = figures_of(second)
+def labels_and_figures(scores:pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    "Return labels and figures of scores, one row a query, numbered from 0; refuse figures that are no numbers."
+    check_columns(scores, "path", "label")
+    scores = scores.reset_index(drop=True)
+    labels = text_column(pd.Series(scores["label"]))
+    try:
+        return labels, scores.drop(columns=["path", "label"]).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected figures that are numbers, as evaluate_queries returns them, got {error}") from error
+
+
+def check_same_figures(own:pd.DataFrame, other:pd.DataFrame) -> None:
+    "Refuse tables with different figures; warn of queries that only one of them could answer."
     odd = sorted(set(own) ^ set(other))
     if odd:
         raise InputError(f"Expected the same figures in both tables, got {name_some(odd)} in one; give the same ks")
@@ -524,15 +526,6 @@ def check_same_queries(first:pd.DataFrame, second:pd.DataFrame) -> None:
             f"{alone} queries have a match in one table only and are left out; were the galleries the same?",
             stacklevel=3,
         )
-
-
-def figures_of(scores:pd.DataFrame) -> pd.DataFrame:
-    "Return the figures of scores, one row a query, numbered from 0; refuse what is no number."
-    figures = scores.drop(columns=["path", "label"]).reset_index(drop=True)
-    try:
-        return figures.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Expected figures that are numbers, as evaluate_queries returns them, got {error}") from error
 
 
 def chance_by_signs(
