@@ -103,7 +103,7 @@ def few_shot_groups(
     images:pd.DataFrame|EmbeddingSet|np.ndarray|list, # Manifest, embeddings, or one label a row
     cross_camera:bool=True, # Keep rows of different cameras apart, where cameras are known
 ) -> list[list[np.ndarray]]: # For each class, sorted by name, groups of rows; support and queries never share a group
-    "Group the rows of every class: by camera where it is known, else each file for itself; who has no label is no class."
+    "Group the rows of every class by camera, where that is known, else by file; who has no label is no class."
     manifest = labelled_rows(images)
     names = group_names(manifest, cross_camera)
     found = {}
@@ -127,8 +127,8 @@ def labelled_rows(images:pd.DataFrame|EmbeddingSet|np.ndarray|list) -> pd.DataFr
     if "label" not in manifest:
         columns = ", ".join(map(str, manifest))
         raise InputError(f"Expected a column label, got the columns {columns}; episodes need to know who is who")
-    if manifest["label"].isna().all():
-        raise InputError(f"Expected labels, got none for any of {len(manifest)} images; episodes need to know who is who")
+    if not manifest["label"].notna().to_numpy().any():
+        raise InputError(f"Expected labels, got none for any of {len(manifest)} images; episodes ask who is who")
     return manifest
 
 

@@ -403,7 +403,7 @@ def kinds_decided(asked:pd.DataFrame, measured:pd.DataFrame) -> np.ndarray:
             f"Expected is_same to agree with the labels, got {differs.sum()} pairs where it does not, the first "
             f"{row['path']} ({row['label']}) and {row['other']} ({row['other_label']}); correct one of them"
         )
-    kinds = stated.fillna(by_label)
+    kinds = pd.Series(stated.fillna(by_label))
     unknown = int(kinds.isna().sum())
     if unknown:
         raise InputError(
@@ -427,7 +427,7 @@ def read_pairs(
     if header:
         return read_lfw_pairs(file, folder, ending)
     table = read_table(file, ["path", "other"])
-    gaps = table[["path", "other"]].isna().any(axis=1).to_numpy()
+    gaps = table[["path", "other"]].isna().to_numpy().any(axis=1)
     if gaps.any():
         raise InputError(f"Expected two files in every row of {file}, got a gap in {name_lines(gaps)}; drop these rows")
     for column in ("path", "other"):
