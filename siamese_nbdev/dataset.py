@@ -8,9 +8,11 @@ __all__ = ['ImageDataset', 'augment', 'random_flip', 'TripletDataset', 'Balanced
 # %% ../nbs/01_dataset.ipynb #5dfe0524
 import math
 import mmap
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from inspect import Parameter, signature
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from torchvision.transforms.v2 import functional as transforms
 
-from siamese_nbdev.checks import InputError, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_whole
 from siamese_nbdev.data import check_columns, check_filled, read_image, triplet_roles
 
 # %% ../nbs/01_dataset.ipynb #600e0b20
@@ -57,6 +59,16 @@ class ImageDataset(Dataset):
         "Return the image (3, H, W) and its class id."
         return self.image(int(row)), int(self.class_ids[row])
 
+    def __getitems__(self, rows:Sequence[int]) -> list[tuple[Tensor, int]]:
+        "Return the images of a batch; a `DataLoader` asks for them here. One that comes again is varied anew."
+        seen = Counter()
+        batch = []
+        for row in rows:
+            draw = seen[row]
+            batch.append((self.image(int(row), draw), int(self.class_ids[row])) if draw else self[row])
+            seen[row] += 1
+        return batch
+
     def image(self, row:int, draw:int=0) -> Tensor:
         "Return image number `row` as floats in [0, 1], transformed; `draw` tells several uses in one epoch apart."
         image = self.pixels(row).float().div_(255)
@@ -76,6 +88,12 @@ class ImageDataset(Dataset):
     def set_epoch(self, epoch:int) -> None:
         "Choose the epoch, which enters the seed of every transform."
         self.epoch = epoch
+
+    @property
+    def pictures(self) -> Tensor:
+        "Number the files: images that are read from one file have one number, shape (N,)."
+        numbers, _ = pd.factorize(np.asarray(self.paths, dtype=object))
+        return torch.from_numpy(numbers.astype(np.int64))
 
     @property
     def cache_shape(self) -> tuple[int, int, int, int]:
@@ -224,13 +242,28 @@ own_transforms = {"random_flip": random_flip, "augment": augment}
 long_run = 8  # epochs
 
 
-def choose_transform(transform:Callable|str|None, epochs:int) -> Callable|None:
-    "Turn \"auto\" into `random_flip` for fewer than `long_run` epochs, else `augment`."
+def choose_transform(
+    transform:Callable|str|None, # Of image and seed; None; or "auto"
+    epochs:int, # How long the run will be
+    mirror:bool=True, # False: the mirror image is somebody else, so nothing of ours mirrors
+) -> Callable|None:
+    "Turn \"auto\" into `random_flip` for fewer than `long_run` epochs, else `augment`; take the mirror out if asked."
+    check_choice("mirror", mirror, (True, False))
     if isinstance(transform, str) and transform == "auto":
-        return augment if epochs >= long_run else random_flip
-    if transform is None or callable(transform):
-        return transform
+        transform = augment if epochs >= long_run else random_flip
+    if transform is None or (callable(transform) and not isinstance(transform, type)):
+        return transform if mirror else without_mirror(transform)
     raise InputError(f"Expected transform to be a function of image and seed, None or 'auto', got {transform!r}")
+
+
+def without_mirror(transform:Callable|None) -> Callable|None:
+    "Take the mirror out of one of our own transforms; of a function of somebody else's we know nothing."
+    described = describe_transform(transform)
+    if not isinstance(described, dict):
+        return transform
+    if described["name"] == "random_flip":
+        return None
+    return partial(augment, **described["options"] | {"flip": 0.0})
 
 # %% ../nbs/01_dataset.ipynb #2013f970
 def describe_transform(transform:Callable|None) -> dict|str|None:
@@ -343,30 +376,64 @@ def draw_triplets(
 ) -> np.ndarray: # Row numbers of anchor, positive, negative, shape (T, 3): a triplet for each image that can be anchor
     "Draw one triplet for every image whose identity has another image."
     _, ids = np.unique(labels.astype(str), return_inverse=True)
-    rows_of = [np.flatnonzero(ids == identity) for identity in range(ids.max() + 1)]
-    triplets = []
-    for anchor, identity in enumerate(ids):
-        candidates = positives_of(anchor, rows_of[identity], cameras)
-        if not len(candidates): continue
-        positive = candidates[rng.integers(len(candidates))]
-        negative = rng.integers(len(ids))
-        while ids[negative] == identity:
-            negative = rng.integers(len(ids))
-        triplets.append((anchor, positive, negative))
-    return np.array(triplets, dtype=np.int64).reshape(-1, 3)
+    cameras = np.full(len(ids), -1) if cameras is None else number_cameras(cameras)
+    order = np.lexsort((cameras, ids))  # each identity is a block, and each camera a block within it, the unknown first
+    identity = blocks_of(ids[order])
+    camera = blocks_of(ids[order] * (cameras.max() + 2) + cameras[order])
+    positives = draw_positives(identity, camera, cameras[order] >= 0, rng)
+    negatives = draw_outside(Blocks(np.zeros_like(ids), np.full_like(ids, len(ids))), identity, rng)
+    triplets = order[np.stack([np.arange(len(ids)), positives, negatives], axis=1)]
+    is_complete = (positives >= 0) & (negatives >= 0)
+    return triplets[np.argsort(order)][is_complete[np.argsort(order)]]
 
 
-def positives_of(
-    anchor:int, # Its row
-    rows:np.ndarray, # All rows of its identity
-    cameras:np.ndarray|None, # Camera of each image, or None where any camera will do
-) -> np.ndarray: # Rows that can be its positive
-    "List the other images of an anchor's identity; with cameras, those of other cameras where there are any."
-    others = rows[rows != anchor]
-    if cameras is None:
-        return others
-    elsewhere = others[cameras[others] != cameras[anchor]]
-    return elsewhere if len(elsewhere) else others
+class Blocks(NamedTuple):
+    "For each place in a sorted list, the block of equal values that it lies in: from `start` to before `end`."
+    start:np.ndarray
+    end:np.ndarray
+
+    @property
+    def sizes(self) -> np.ndarray:
+        "Length of each block."
+        return self.end - self.start
+
+
+def blocks_of(values:np.ndarray) -> Blocks:
+    "Find the blocks of a sorted array."
+    return Blocks(np.searchsorted(values, values, "left"), np.searchsorted(values, values, "right"))
+
+
+def draw_outside(within:Blocks, hole:Blocks, rng:np.random.Generator) -> np.ndarray:
+    "Draw a place of each block outside of a hole in it, all with the same chance; -1 where the hole fills the block."
+    choices = within.sizes - hole.sizes
+    drawn = within.start + rng.integers(np.maximum(choices, 1))
+    places = drawn + np.where(drawn >= hole.start, hole.sizes, 0)
+    return np.where(choices > 0, places, -1)
+
+
+def draw_positives(
+    identity:Blocks, # The images of an anchor's identity
+    camera:Blocks, # Those of them that share its camera
+    is_known:np.ndarray, # Whether a camera is known; in an identity the unknown come first
+    rng:np.random.Generator, # Source of randomness
+) -> np.ndarray: # A place for each anchor; -1 for someone with a single image
+    "Draw another image of each identity, of another known camera where both cameras are known and there is one."
+    places = np.arange(len(is_known))
+    itself = Blocks(places, places + 1)
+    anyone = draw_outside(identity, itself, rng)
+    if not is_known.any():
+        return anyone
+    unknown_before = np.concatenate([[0], np.cumsum(~is_known)])
+    first_known = identity.start + unknown_before[identity.end] - unknown_before[identity.start]
+    hole = Blocks(np.maximum(camera.start, first_known), np.maximum(camera.end, first_known))
+    elsewhere = draw_outside(Blocks(first_known, identity.end), hole, rng)
+    return np.where(is_known & (elsewhere >= 0), elsewhere, anyone)
+
+
+def number_cameras(cameras:np.ndarray) -> np.ndarray:
+    "Give each camera a number; unknown ones become -1."
+    numbers, _ = pd.factorize(cameras)
+    return numbers.astype(np.int64)
 
 
 def images_of_triplets(triplets:pd.DataFrame) -> pd.DataFrame:

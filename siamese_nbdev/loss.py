@@ -121,20 +121,46 @@ def pairwise_distances(
 # %% ../nbs/03_loss.ipynb #7f0a58f8
 def count_triplets(
     labels:Tensor, # Class id of each row, shape (B,)
+    *,
+    pictures:Tensor|None=None, # Number of the picture in each row, shape (B,); None: each row has its own
 ) -> int: # How many (anchor, positive, negative) there are
     "Count all triplets of a batch without building them."
-    _, sizes = labels.unique(return_counts=True)
-    per_class = sizes * (sizes - 1) * (len(labels) - sizes)
-    return int(per_class.sum())
+    of_class = copies(labels)
+    of_picture = copies(torch.stack([labels, pictures_of(labels, pictures)]))
+    positives = of_class - of_picture
+    return int((positives * (len(labels) - of_class)).sum())
+
+# %% ../nbs/03_loss.ipynb #bee9ea03
+def copies(values:Tensor) -> Tensor:
+    "Count for each of the values, or columns of values, how often it is there, shape (B,)."
+    _, inverse, counts = values.unique(dim=-1, return_inverse=True, return_counts=True)
+    return counts[inverse]
+
+
+def pictures_of(labels:Tensor, pictures:Tensor|None) -> Tensor:
+    "Return the number of the picture in each row; where nobody says, each row has its own."
+    if pictures is None:
+        return torch.arange(len(labels), device=labels.device)
+    if pictures.shape != labels.shape:
+        raise InputError(
+            f"Expected the number of a picture for each label, shape {tuple(labels.shape)}, got {tuple(pictures.shape)}"
+        )
+    return pictures.to(labels.device)
+
+
+def positives_in(same_class:Tensor, pictures:Tensor) -> Tensor:
+    "Tell which rows are positives of which: of one class, and not of one picture, shape (B, B)."
+    return same_class & (pictures[:, None] != pictures[None, :])
 
 # %% ../nbs/03_loss.ipynb #cedeb446
 def all_triplets(
     labels:Tensor, # Class id of each row, shape (B,)
     *,
+    pictures:Tensor|None=None, # Number of the picture in each row, shape (B,); None: each row has its own
     limit:int=20_000_000, # Refuse to build more triplets than this
 ) -> tuple[Tensor, Tensor, Tensor]: # Anchor, positive and negative row indices, each shape (T,)
     "List every triplet of a batch, sorted; refuse if there are too many (`TripletLoss(mining='all')` needs no list)."
-    count = count_triplets(labels)
+    count = count_triplets(labels, pictures=pictures)
     if count > limit:
         gigabytes = count * 24 / 1e9
         raise InputError(
@@ -142,8 +168,8 @@ def all_triplets(
             "indices); take a smaller batch, TripletLoss(mining='all'), which works in chunks, or raise limit"
         )
     same_class = labels[:, None] == labels[None, :]
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    anchors, positives = (same_class & ~itself).nonzero().unbind(1)
+    is_positive = positives_in(same_class, pictures_of(labels, pictures))
+    anchors, positives = is_positive.nonzero().unbind(1)
     pairs, negatives = (~same_class)[anchors].nonzero().unbind(1)
     return anchors[pairs], positives[pairs], negatives
 
@@ -151,13 +177,14 @@ def all_triplets(
 def batch_hard_triplets(
     distances:Tensor, # Pairwise distances, shape (B, B)
     labels:Tensor, # Class id of each row, shape (B,)
+    *,
+    pictures:Tensor|None=None, # Number of the picture in each row, shape (B,); None: each row has its own
 ) -> tuple[Tensor, Tensor, Tensor]: # Anchor, positive and negative row indices, each shape (T,) with T <= B
     "Pick each anchor's farthest positive and nearest negative (Hermans et al. 2017, arXiv:1703.07737)."
     # In a tie the lower row wins: `argmax` and `argmin` return the first.
     check_table(distances, labels)
     same_class = labels[:, None] == labels[None, :]
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    is_positive = same_class & ~itself
+    is_positive = positives_in(same_class, pictures_of(labels, pictures))
     is_negative = ~same_class
     positives = distances.masked_fill(~is_positive, -torch.inf).argmax(dim=1)
     negatives = distances.masked_fill(~is_negative, torch.inf).argmin(dim=1)
@@ -182,13 +209,15 @@ def check_table(distances:Tensor, labels:Tensor) -> None:
 def semi_hard_triplets(
     distances:Tensor, # Pairwise distances, shape (B, B)
     labels:Tensor, # Class id of each row, shape (B,)
+    *,
+    pictures:Tensor|None=None, # Number of the picture in each row, shape (B,); None: each row has its own
 ) -> tuple[Tensor, Tensor, Tensor]: # Anchors, positives, negatives: a triplet for each ordered pair of one class, (T,)
     "Pick for each anchor and positive the nearest negative beyond it, else the farthest one (arXiv:1503.03832)."
     check_table(distances, labels)
     same_class = labels[:, None] == labels[None, :]
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    is_positive = positives_in(same_class, pictures_of(labels, pictures))
     has_negative = ~same_class.all(dim=1, keepdim=True)
-    anchors, positives = (same_class & ~itself & has_negative).nonzero().unbind(1)
+    anchors, positives = (is_positive & has_negative).nonzero().unbind(1)
     to_positives = distances[anchors, positives]
     to_others = distances[anchors]  # (T, B)
     is_negative = ~same_class[anchors]  # (T, B)
@@ -229,32 +258,33 @@ class TripletLoss(nn.Module):
         self.triplets = 0
         self.active_share = math.nan
 
-    def forward(self, embeddings:Tensor, labels:Tensor) -> Tensor:
+    def forward(self, embeddings:Tensor, labels:Tensor, *, pictures:Tensor|None=None) -> Tensor:
         "Return the loss of embeddings (B, D) with class ids (B,): 0 if they hold no triplet, NaN if they hold NaN."
         if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
             found = f"{tuple(embeddings.shape)} and {tuple(labels.shape)}"
             raise InputError(f"Expected embeddings of shape (B, D) and labels of shape (B,), got {found}")
+        pictures = pictures_of(labels, pictures)
         distances = pairwise_distances(embeddings, metric=self.metric)
         if distances.isnan().any():
             self.triplets = 0
             self.active_share = math.nan
             return distances.sum()
         if self.mining == "all":
-            self.triplets = count_triplets(labels)
-            sums = self.sum_all(distances, labels)
+            self.triplets = count_triplets(labels, pictures=pictures)
+            sums = self.sum_all(distances, labels, pictures)
         else:
-            triplets = self.mine(distances.detach(), labels)
+            triplets = self.mine(distances.detach(), labels, pictures)
             self.triplets = len(triplets[0])
             sums = self.sum_mined(distances, *triplets)
         self.active_share = int(sums.active) / max(self.triplets, 1)
         counted = int(sums.nonzero) if self.reduction == "nonzero" else self.triplets
         return sums.loss / max(counted, 1)
 
-    def mine(self, distances:Tensor, labels:Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def mine(self, distances:Tensor, labels:Tensor, pictures:Tensor) -> tuple[Tensor, Tensor, Tensor]:
         "Pick triplets: anchor, positive and negative row indices, each shape (T,)."
         if self.mining == "semi_hard":
-            return semi_hard_triplets(distances, labels)
-        return batch_hard_triplets(distances, labels)
+            return semi_hard_triplets(distances, labels, pictures=pictures)
+        return batch_hard_triplets(distances, labels, pictures=pictures)
 
     def sum_mined(self, distances:Tensor, anchors:Tensor, positives:Tensor, negatives:Tensor) -> "Sums":
         "Sum the losses of the mined triplets."
@@ -264,21 +294,20 @@ class TripletLoss(nn.Module):
         gaps = distances[anchors, positives] - to_negatives
         return sum_losses(gaps, self.margin, self.soft)
 
-    def sum_all(self, distances:Tensor, labels:Tensor) -> "Sums":
+    def sum_all(self, distances:Tensor, labels:Tensor, pictures:Tensor) -> "Sums":
         "Sum the losses of all triplets, a chunk of anchors at a time."
         anchor_bytes = 6 * len(labels) ** 2 * distances.element_size()  # up to six cubes exist at a time
         size = max(1, int(self.chunk_bytes / anchor_bytes))
         rows = torch.arange(len(labels), device=labels.device)
         parts = []
         for chunk in rows.split(size):
-            parts.append(checkpoint(self.sum_chunk, distances, labels, chunk, use_reentrant=False))
+            parts.append(checkpoint(self.sum_chunk, distances, labels, pictures, chunk, use_reentrant=False))
         return Sums(*(torch.stack(column).sum() for column in zip(*parts, strict=True)))
 
-    def sum_chunk(self, distances:Tensor, labels:Tensor, rows:Tensor) -> "Sums":
+    def sum_chunk(self, distances:Tensor, labels:Tensor, pictures:Tensor, rows:Tensor) -> "Sums":
         "Sum the losses of all triplets with these anchors: a cube of shape (anchors, positives, negatives)."
         same_class = labels[rows, None] == labels[None, :]
-        is_other = rows[:, None] != torch.arange(len(labels), device=rows.device)
-        is_positive = same_class & is_other
+        is_positive = same_class & (pictures[rows, None] != pictures[None, :])
         to_negatives = distances[rows][:, None, :]
         if self.swap:
             to_negatives = torch.minimum(to_negatives, distances[None])

@@ -13,8 +13,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from inspect import signature
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple, cast
 
 import matplotlib.pyplot as plt
@@ -38,7 +42,7 @@ from siamese_nbdev.checks import (
     is_number,
     refusal,
 )
-from siamese_nbdev.data import audit_split
+from siamese_nbdev.data import audit_split, check_columns
 from siamese_nbdev.dataset import (
     BalancedBatchSampler,
     ImageDataset,
@@ -48,7 +52,7 @@ from siamese_nbdev.dataset import (
     transform_from,
 )
 from siamese_nbdev.files import locked, move_aside, read_notes, replacing, write_notes
-from siamese_nbdev.loss import TripletLoss, pairwise_distances, triplet_margin_loss, uninformed_loss
+from siamese_nbdev.loss import TripletLoss, copies, pairwise_distances, triplet_margin_loss, uninformed_loss
 from siamese_nbdev.model import SiameseNet, load_model, save_model
 from siamese_nbdev.pedestrians import make_pedestrians
 from siamese_nbdev.runtime import deterministic, evaluating, keeping_memory, random_state, set_random_state
@@ -56,28 +60,41 @@ from siamese_nbdev.runtime import deterministic, evaluating, keeping_memory, ran
 # %% ../nbs/04_training.ipynb #8223568e
 def retrieval_scores(
     distances:Tensor, # Pairwise distances of all images, shape (N, N)
-    labels:Tensor, # Identity of each image, shape (N,)
+    labels:Tensor, # Identity of each image, shape (N,); -1 where unknown
     cameras:Tensor|None=None, # Camera of each image, shape (N,); -1 where unknown
 ) -> dict[str, float]: # `rank_1`, `rank_5`, `mean_average_precision` in [0, 1]; NaN where no query has a match
     "Rank all others for each image and score that; same identity and camera is left out (Zheng et al. 2015)."
-    same = labels[:, None] == labels[None, :]
-    excluded = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    everyone = torch.arange(len(labels), device=labels.device)
+    return mean_scores(query_scores(distances, everyone, labels, cameras))
+
+
+def query_scores(
+    distances:Tensor, # Of some queries to all images, shape (Q, N)
+    queries:Tensor, # Row numbers of the queries, shape (Q,)
+    labels:Tensor, # Identity of each image, shape (N,); -1 where unknown
+    cameras:Tensor|None=None, # Camera of each image, shape (N,); -1 where unknown
+) -> Tensor: # Right at once, right among the first five, average precision: shape (3, A), of queries with an answer
+    "Score the ranking of each query that has an answer; an image of nobody known is no query and nobody's answer."
+    own_label = labels[queries, None]
+    same = (own_label == labels[None, :]) & (own_label >= 0)
+    excluded = queries[:, None] == torch.arange(len(labels), device=labels.device)[None, :]
     if cameras is not None:
-        same_camera = (cameras[:, None] == cameras[None, :]) & (cameras[:, None] >= 0)
-        excluded |= same & same_camera
+        own_camera = cameras[queries, None]
+        excluded |= same & (own_camera == cameras[None, :]) & (own_camera >= 0)
     # What is left out goes to the end of the ranking, where it is neither a hit nor in anybody's way.
     order = distances.masked_fill(excluded, torch.inf).argsort(dim=1, stable=True)
     hits = (same & ~excluded).gather(1, order)
     hits = hits[hits.any(dim=1)].double()
-    if not len(hits): return unknown_scores()
     ranks = torch.arange(1, hits.shape[1] + 1, device=hits.device)
     precision = hits.cumsum(1) / ranks
     average_precision = (precision * hits).sum(1) / hits.sum(1)
-    return dict(
-        rank_1=hits[:, 0].mean().item(),
-        rank_5=hits[:, :5].amax(1).mean().item(),
-        mean_average_precision=average_precision.mean().item(),
-    )
+    return torch.stack([hits[:, 0], hits[:, :5].amax(1), average_precision])
+
+
+def mean_scores(scores:Tensor) -> dict[str, float]:
+    "Average what `query_scores` found; NaN where no query has an answer."
+    if not scores.shape[1]: return unknown_scores()
+    return {name: of_queries.mean().item() for name, of_queries in zip(unknown_scores(), scores, strict=True)}
 
 
 def unknown_scores() -> dict[str, float]:
@@ -91,7 +108,7 @@ def embed_in_memory(
     dataset:ImageDataset, # Images in the order they are wanted
     batch_size:int=128, # Images at a time
 ) -> Tensor: # Embeddings, shape (N, D), on the CPU
-    "Embed a data set that fits in memory; collections of any size are the business of room 05."
+    "Embed a data set that fits in memory; collections of any size are the business of `embed_images`."
     device = next(model.parameters()).device
     parts = []
     with evaluating(model):
@@ -113,13 +130,45 @@ def validate(
     *,
     batch_size:int=128, # Images at a time
     dataset:ImageDataset|None=None, # The same images as a data set, to spare reading them again
-) -> dict[str, float]: # `rank_1`, `rank_5`, `mean_average_precision` in [0, 1]
+) -> dict[str, float]: # `rank_1`, `rank_5`, `mean_average_precision` in [0, 1]; NaN where no query has an answer
     "Let every image query all others across cameras and score the rankings."
+    check_columns(manifest, "path", "label")
     dataset = dataset or ImageDataset(manifest, image_size=model.image_size)
-    distances = pairwise_distances(embed_in_memory(model, dataset, batch_size))
-    labels = number_values(manifest, "label")
+    labels, cameras = who_and_where(manifest)
+    if len(dataset) != len(labels):
+        raise InputError(f"Expected a data set of the same {len(labels)} images, got one of {len(dataset)}")
+    embeddings = embed_in_memory(model, dataset, batch_size)
+    scores = []
+    for queries in query_blocks(len(labels)):
+        distances = pairwise_distances(embeddings[queries], embeddings)
+        scores.append(query_scores(distances, queries, labels, cameras))
+    return mean_scores(torch.cat(scores, dim=1))
+
+# %% ../nbs/04_training.ipynb #1375aadb
+pair_bytes = 48  # that ranking takes for each query and image
+block_bytes = 100_000_000  # for which so many queries are taken at a time
+fewest_queries = 64  # products of very few rows with a table are rounded in another way
+
+
+def query_blocks(images:int) -> tuple[Tensor, ...]:
+    "Cut the row numbers of all images into blocks of about equal size, whose rankings fit into memory."
+    rows = max(fewest_queries, block_bytes // (pair_bytes * images))
+    return torch.arange(images).tensor_split(math.ceil(images / rows))
+
+
+def validation_bytes(
+    images:int, # Images to judge by
+    embedding_size:int=512, # Numbers in an embedding
+) -> int: # Bytes beside network and decoded images
+    "Foresee the memory that `validate` takes."
+    embeddings = 4 * images * embedding_size
+    return 3 * embeddings + pair_bytes * images * len(query_blocks(images)[0])
+
+
+def who_and_where(manifest:pd.DataFrame) -> tuple[Tensor, Tensor|None]:
+    "Number identities and, where there are any, cameras; -1 where unknown."
     cameras = number_values(manifest, "camera") if "camera" in manifest else None
-    return retrieval_scores(distances, labels, cameras)
+    return number_values(manifest, "label"), cameras
 
 # %% ../nbs/04_training.ipynb #099d3ee5
 class Trainee(nn.Module):
@@ -201,7 +250,7 @@ class Options:
     weight_decay:float = 0.0
     warmup:float = 0.1
     clip_norm:float = 5.0
-    identity_weight:float = 1.0
+    identity_weight:float|None = None
     averaging:float|None = None
     patience:int|None = None
     checkpoint_steps:int|None = None
@@ -220,6 +269,7 @@ class Options:
         self.settle(check_whole, "glance", "seed", "workers", low=0)
         self.settle(check_positive, "learning_rate", "clip_norm", "margin")
         self.settle(check_not_negative, "backbone_rate", "weight_decay", "identity_weight")
+        self.settle_triplets()
         self.settle(check_share, "warmup", zero=True)
         self.settle(check_share, "averaging", advice="take 0.99, say, or None for no averaged weights")
         check_choice("sampling", self.sampling, ("balanced", "triplets"))
@@ -228,8 +278,6 @@ class Options:
             check_choice(name, getattr(self, name), (True, False))
         if self.out is not None:
             self.write("out", str(self.out))
-        if self.sampling == "triplets":
-            self.write("identity_weight", 0.0)  # a triplet batch carries no identities
 
     def settle(self, check:Callable, *names:str, **limits):
         "Check options of one kind, and keep the plain numbers that the check returns."
@@ -237,6 +285,21 @@ class Options:
             value = getattr(self, name)
             if value is None and getattr(Options, name) is None: continue  # None is its default
             self.write(name, check(name, value, **limits))
+
+    def settle_triplets(self):
+        "Settle on no identity loss where batches hold triplets, which carry no identities."
+        if self.sampling != "triplets": return
+        if self.identity_weight:
+            raise InputError(
+                f"Expected no identity_weight with ready-made or random triplets, got {self.identity_weight}; "
+                "they carry no identities, so leave it out, or train with sampling='balanced'"
+            )
+        self.write("identity_weight", 0.0)
+
+    def settled(self, loss:Callable|None) -> "Options":
+        "Settle what depends on the loss: beside one of the caller's there is no identity loss that was not asked for."
+        if self.identity_weight is not None: return self
+        return replace(self, identity_weight=1.0 if loss is None else 0.0)
 
     def write(self, name:str, value:object):
         "Set a field while the options are being made: the one moment at which they are not frozen yet."
@@ -275,6 +338,7 @@ class Run:
     loss:Callable
     dataset:ImageDataset|TripletDataset # What is trained on
     sampler:BalancedBatchSampler|None # Chooses batches of images; None for triplets
+    pictures:Tensor|None # Number of the file of each image, shape (N,); None for triplets
     valid_set:ImageDataset|None # Other identities, scored after every epoch
     glance_set:ImageDataset|None # A few training identities, scored likewise
     steps_per_epoch:int # Of each process
@@ -325,7 +389,12 @@ def gather(
     if accelerator.num_processes == 1: return embeddings, labels
     parts = list(accelerator.gather(embeddings.detach()[None]))
     parts[accelerator.process_index] = embeddings
-    return torch.cat(parts), cast(Tensor, accelerator.gather(labels))
+    return torch.cat(parts), gather_numbers(accelerator, labels)
+
+
+def gather_numbers(accelerator:Accelerator, numbers:Tensor) -> Tensor:
+    "Join whole numbers of all processes, shape (B,), to those of the whole batch."
+    return cast(Tensor, accelerator.gather(numbers.to(accelerator.device)))
 
 
 def embed(run:Run, images:Tensor) -> tuple[Tensor, Tensor, Tensor|None]:
@@ -339,26 +408,45 @@ def embed(run:Run, images:Tensor) -> tuple[Tensor, Tensor, Tensor|None]:
 def batch_loss(
     run:Run, # The run that this step belongs to
     batch:Sequence[Tensor], # (images, labels) or (anchors, positives, negatives)
+    pictures:Tensor|None=None, # Number of the file of each image, shape (B,), where there are labels
 ) -> tuple[Tensor, dict[str, float]]: # The loss to go downhill on, and what to note of this step
     "Embed one batch in a single forward pass and measure its loss."
     is_triplets = len(batch) == 3
     processes = 1 if is_triplets else run.accelerator.num_processes
     embeddings, norms, logits = embed(run, torch.cat(list(batch)) if is_triplets else batch[0])
     labels = None if is_triplets else batch[1].to(embeddings.device)
-    if labels is None:
-        loss = run.loss(*embeddings.chunk(3))
-    else:
-        loss = run.loss(*gather(run.accelerator, embeddings, labels)) * processes
+    loss = call_loss(run, embeddings, labels, pictures) * processes
     note = dict(
         loss=loss.item() / processes,
-        active_share=float(getattr(run.loss, "active_share", math.nan)),
+        active_share=told_by(run.loss, "active_share", most=1),
         spread=spread(embeddings),
         norm=norms.mean().item(),
     )
     if labels is not None and logits is not None:
         identity_loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
-        loss = loss + run.options.identity_weight * identity_loss
+        loss = loss + (run.options.identity_weight or 0.0) * identity_loss
     return loss, note
+
+# %% ../nbs/04_training.ipynb #300b8274
+def call_loss(run:Run, embeddings:Tensor, labels:Tensor|None, pictures:Tensor|None) -> Tensor:
+    "Call the loss with what it wants to see, and refuse an answer that is not one number."
+    if labels is None:
+        loss = run.loss(*embeddings.chunk(3))
+    elif pictures is None or type(run.loss) is not TripletLoss:
+        loss = run.loss(*gather(run.accelerator, embeddings, labels))
+    else:  # of our own loss we know that it can be told which rows show one picture
+        shown = gather_numbers(run.accelerator, pictures)
+        loss = run.loss(*gather(run.accelerator, embeddings, labels), pictures=shown)
+    check_answer(loss, run.loss, run.options.sampling, needs_gradient=run.step == 0)
+    return loss
+
+
+def told_by(loss:Callable, name:str, most:float=math.inf) -> float:
+    "Return a figure, from 0 to `most`, that a loss says of itself; NaN where it says none, or something else."
+    value:Any = getattr(loss, name, None)
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    return float(value) if is_number(value) and 0 <= value <= most else math.nan
 
 # %% ../nbs/04_training.ipynb #7f53719d
 checkpoint_version = 3
@@ -463,22 +551,61 @@ def read_as_text(path:Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
 
 
-def check_tables(tables:Tables, allow_leaks:bool) -> None:
-    "Refuse manifests without labels, too few identities, and identities or files on both sides."
+def check_tables(tables:Tables, allow_leaks:bool) -> list[str]:
+    "Refuse manifests that cannot be trained on or judged by; return what the caller should know of the others."
     train = tables.train
     valid = tables.valid
     check_labels("train", train)
-    if valid is not None:
-        check_labels("valid", valid)
     sizes = train["label"].value_counts().to_numpy()
     pairs = int((sizes > 1).sum())
     if pairs < 2:
         raise InputError(
             f"Expected at least two identities with two images each to train on, got {pairs}; add images"
         )
-    if valid is not None:
-        both = pd.concat([train.assign(split="train"), valid.assign(split="valid")])
-        audit_split(both, allow_leaks=allow_leaks)
+    if valid is None: return []
+    check_labels("valid", valid)
+    return audit_sides(train, valid, allow_leaks) + check_answerable(valid)
+
+
+def audit_sides(train:pd.DataFrame, valid:pd.DataFrame, allow_leaks:bool) -> list[str]:
+    "Refuse identities and files on both sides; where they are allowed, return the refusal as a warning."
+    both = pd.concat([train.assign(split="train"), valid.assign(split="valid")])
+    try:
+        audit_split(both)
+    except InputError as error:
+        if not allow_leaks: raise
+        return [str(error)]
+    return []
+
+
+def check_answerable(valid:pd.DataFrame) -> list[str]:
+    "Refuse images of which none can find another one of its identity; return how many can, where not all can."
+    labels, cameras = who_and_where(valid)
+    answerable = int(has_answer(labels, cameras).sum())
+    if answerable == len(valid): return []
+    if answerable:
+        elsewhere = "" if cameras is None else " from another camera"
+        return [
+            f"Only {answerable:,} of {len(valid):,} images of valid are measured as queries: "
+            f"the others have no second image of their identity{elsewhere} to find"
+        ]
+    if cameras is not None and has_answer(labels, None).any():
+        raise InputError(
+            f"Expected identities in valid that more than one camera saw, got none among {len(valid):,} images, so "
+            "nothing can be measured; add images, or drop the cameras with valid.drop(columns='camera')"
+        )
+    raise InputError(
+        f"Expected an identity in valid with two images, got none among {len(valid):,} images, so nothing can be "
+        "measured; add images, or leave valid out"
+    )
+
+
+def has_answer(labels:Tensor, cameras:Tensor|None) -> Tensor:
+    "Tell which images have another one of their identity to find, from another camera where both are known."
+    hidden = torch.ones_like(labels)  # itself
+    if cameras is not None:
+        hidden = torch.where(cameras >= 0, copies(torch.stack([labels, cameras])), hidden)
+    return (labels >= 0) & (copies(labels) > hidden)
 
 
 def check_labels(name:str, manifest:pd.DataFrame) -> None:
@@ -537,7 +664,7 @@ def training_set(
 
 
 def glance_set(train:pd.DataFrame, image_size:tuple[int, int], options:Options) -> ImageDataset|None:
-    "Choose whole training identities, about 300 images, to score as validation does: the gap is overfitting."
+    "Choose whole training identities, about `glance` images, to score as validation does: the gap is overfitting."
     if not options.glance: return None
     sizes = train["label"].value_counts().to_dict()
     identities = np.random.default_rng(options.seed).permutation(sorted(sizes)).tolist()
@@ -547,10 +674,21 @@ def glance_set(train:pd.DataFrame, image_size:tuple[int, int], options:Options) 
     return ImageDataset(train.loc[is_chosen], image_size, cache=options.cache)
 
 
-def count_steps(dataset:ImageDataset|TripletDataset, sampler:BalancedBatchSampler|None, options:Options) -> int:
-    "Count the batches of an epoch, all processes together."
-    if sampler is not None: return len(sampler)
-    return math.ceil(len(dataset) / options.triplets_per_batch)
+def count_steps(
+    dataset:ImageDataset|TripletDataset, # What is trained on
+    sampler:BalancedBatchSampler|None, # What deals batches of images; None for triplets
+    options:Options, # The size of a batch
+    processes:int, # That share the batches of an epoch
+) -> int: # Steps of an epoch
+    "Count the batches of an epoch that each process gets; refuse none."
+    batches = math.ceil(len(dataset) / options.triplets_per_batch) if sampler is None else len(sampler)
+    if batches < processes:
+        raise InputError(
+            f"Expected at least one batch an epoch for each of {processes} processes, got {batches} from "
+            f"{len(dataset)} images; lower classes_per_batch ({options.classes_per_batch}) or images_per_class "
+            f"({options.images_per_class})"
+        )
+    return batches // processes
 
 # %% ../nbs/04_training.ipynb #96057475
 def start_run(
@@ -561,21 +699,18 @@ def start_run(
     transform:Callable|None=None, # Augmentation
 ) -> Run: # Everything the loop needs
     "Build data sets, sampler, optimiser and bookkeeping for one run."
+    check_loss(loss, options.sampling)
+    options = options.settled(loss)
     accelerator = Accelerator()
     image_size = model.image_size
     dataset = training_set(tables, image_size, options, transform)
     sampler = batch_sampler(tables.train, options)
-    steps = count_steps(dataset, sampler, options) // accelerator.num_processes
-    if not steps:
-        raise InputError(
-            f"Expected at least one batch an epoch, got none from {len(tables.train)} images; "
-            f"lower classes_per_batch ({options.classes_per_batch}) or images_per_class ({options.images_per_class})"
-        )
+    steps = count_steps(dataset, sampler, options, accelerator.num_processes)
     classes = len(set(tables.train["label"])) if options.identity_weight else 0
     trainee = Trainee(model, classes, loss).to(memory_format=torch.channels_last)
     groups = parameter_groups(trainee, options.learning_rate, options.backbone_rate, options.weight_decay)
     prepared, optimizer = accelerator.prepare(trainee, torch.optim.Adam(groups))
-    return Run(
+    run = Run(
         options=options,
         progress=Progress(averaged=copied_weights(model) if options.averaging else None),
         accelerator=accelerator,
@@ -584,11 +719,23 @@ def start_run(
         loss=own_loss(options) if loss is None else loss,
         dataset=dataset,
         sampler=sampler,
+        pictures=dataset.pictures if isinstance(dataset, ImageDataset) else None,
         valid_set=valid_set(tables.valid, image_size, options),
         glance_set=glance_set(tables.train, image_size, options),
         steps_per_epoch=steps,
-        mixed=accelerator.device.type == "cuda" and torch.cuda.is_bf16_supported(),
+        mixed=accelerator.device.type == "cuda" and has_bfloat16(),
     )
+    if loss is not None:
+        try_loss(run)
+    return run
+
+
+def has_bfloat16() -> bool:
+    "Tell whether the GPU itself computes in bfloat16; one that emulates it is faster without."
+    is_supported = torch.cuda.is_bf16_supported
+    if "including_emulation" in signature(is_supported).parameters:
+        return is_supported(including_emulation=False)
+    return is_supported() and torch.cuda.get_device_capability()[0] >= 8  # torch before 2.5
 
 
 def batch_sampler(train:pd.DataFrame, options:Options) -> BalancedBatchSampler|None:
@@ -608,6 +755,93 @@ def valid_set(valid:pd.DataFrame|None, image_size:tuple[int, int], options:Optio
 def copied_weights(model:nn.Module) -> dict[str, Tensor]:
     "Copy the weights of a network, so that training it further leaves them alone."
     return {name: value.clone() for name, value in model.state_dict().items()}
+
+# %% ../nbs/04_training.ipynb #b5b8bca5
+loss_calls = {
+    "balanced": "loss(embeddings, labels), of shapes (B, D) and (B,)",
+    "triplets": "loss(anchors, positives, negatives), each of shape (T, D)",
+}
+
+
+def loss_refusal(sampling:str, what:str) -> InputError:
+    "Return the refusal of a loss: how `fit` calls it, and what is wrong with this one."
+    return InputError(
+        f"Expected a loss that fit can call as {loss_calls[sampling]}, and that returns one number with a gradient, "
+        f"got {what} (sampling={sampling!r})"
+    )
+
+
+def check_loss(loss:Callable|None, sampling:str) -> None:
+    "Refuse what is no loss, or takes other arguments than `fit` has for it."
+    if loss is None: return
+    if isinstance(loss, type):
+        raise loss_refusal(sampling, f"the class {loss.__name__}; make one of it, as in {loss.__name__}()")
+    if not callable(loss):
+        raise loss_refusal(sampling, f"{loss!r}; leave loss= out for our triplet loss, which `mining` describes")
+    tensors = [None] * (2 if sampling == "balanced" else 3)
+    try:
+        signature(loss.forward if isinstance(loss, nn.Module) else loss).bind(*tensors)
+    except TypeError as error:
+        raise loss_refusal(sampling, f"{name_of(loss)}, which takes other arguments ({error})") from error
+    except ValueError:
+        return  # some built-in functions do not say what they take
+
+
+def check_answer(answer:Tensor, loss:Callable, sampling:str, needs_gradient:bool) -> None:
+    "Refuse what a loss returned unless it is one number, with a gradient where that is asked for."
+    if not isinstance(answer, Tensor):
+        raise loss_refusal(sampling, f"{type(answer).__name__} from {name_of(loss)}; return one number of it")
+    if answer.numel() != 1:
+        shape = tuple(answer.shape)
+        raise loss_refusal(sampling, f"a tensor of shape {shape} from {name_of(loss)}; return its mean or its sum")
+    if not answer.requires_grad and (needs_gradient or math.isfinite(answer)):
+        raise loss_refusal(sampling, f"{answer.item()} without a gradient from {name_of(loss)}; compute with tensors")
+
+
+def name_of(loss:Callable) -> str:
+    "Name a loss: a function by its own name, an instance by that of its class."
+    return getattr(loss, "__name__", type(loss).__name__)
+
+
+def is_function(loss:Callable) -> bool:
+    "Tell whether a loss is a plain function: what it remembers lies outside of it, where no copy reaches."
+    while isinstance(loss, partial):
+        loss = loss.func
+    return isinstance(loss, (FunctionType, BuiltinFunctionType))
+
+
+def try_loss(run:Run) -> None:
+    "Call a copy of the loss with made-up embeddings; nothing is left of it but a refusal, where there is a reason."
+    if is_function(run.loss): return
+    try:
+        copy = deepcopy(run.loss)
+    except Exception:  # some objects cannot be copied; the first batch will tell
+        return
+    tensors = made_up_batch(run)
+    before = random_state()
+    try:
+        with warnings.catch_warnings(), torch.enable_grad():
+            warnings.simplefilter("ignore")
+            answer = copy(*tensors)
+    except Exception as error:  # whatever a loss may raise
+        problem = f"{name_of(run.loss)}, which ended in {type(error).__name__} ({error})"
+        raise loss_refusal(run.options.sampling, problem) from error
+    finally:
+        set_random_state(before)
+    check_answer(answer, run.loss, run.options.sampling, needs_gradient=True)
+
+
+def made_up_batch(run:Run) -> list[Tensor]:
+    "Make up embeddings as a batch of all processes would have them, with real labels; or those of triplets."
+    device = run.accelerator.device
+    size = run.encoder.embedding_size
+    draw = torch.Generator().manual_seed(0)
+    if run.sampler is None or isinstance(run.dataset, TripletDataset):
+        roles = torch.randn(3, run.options.triplets_per_batch, size, generator=draw)
+        return list(F.normalize(roles, dim=2).to(device).requires_grad_())
+    labels = run.dataset.class_ids[next(iter(run.sampler))].repeat(run.accelerator.num_processes)
+    embeddings = torch.randn(len(labels), size, generator=draw)
+    return [F.normalize(embeddings, dim=1).to(device).requires_grad_(), labels.to(device)]
 
 # %% ../nbs/04_training.ipynb #16dcf8dd
 def epoch_batches(run:Run) -> list[list[int]]:
@@ -675,6 +909,12 @@ def score_set(encoder:SiameseNet, dataset:ImageDataset|None) -> dict[str, float]
     return validate(encoder, dataset.manifest, dataset=dataset)
 
 
+history_columns = (
+    "epoch", "lr", "loss", "uninformed", "active_share", "spread", "norm",
+    "train_rank_1", "valid_rank_1", "valid_rank_5", "valid_map", "images_per_second", "seconds",
+)
+
+
 def history_row(run:Run, encoder:SiameseNet) -> dict[str, float]:
     "Score the network and sum up the epoch's notes in one row."
     notes = pd.DataFrame(run.progress.notes)
@@ -686,7 +926,7 @@ def history_row(run:Run, encoder:SiameseNet) -> dict[str, float]:
         epoch=run.progress.epoch + 1,
         lr=current_rate(run),
         loss=notes["loss"].mean(),
-        uninformed=float(getattr(run.loss, "uninformed", math.nan)),
+        uninformed=told_by(run.loss, "uninformed"),
         **notes[["active_share", "spread", "norm"]].mean().to_dict(),
         train_rank_1=glanced["rank_1"],
         valid_rank_1=judged["rank_1"],
@@ -739,6 +979,8 @@ def keep_best(run:Run, encoder:SiameseNet, score:float) -> None:
     "Keep the weights if they are the best so far; without validation the last network is the best we know."
     progress = run.progress
     is_judged = not math.isnan(score)
+    was_judged = progress.best > -math.inf
+    if was_judged and not is_judged: return  # not measured: neither better nor worse
     if is_judged and score <= progress.best:
         progress.stale += 1
         return
@@ -763,25 +1005,27 @@ def finish(run:Run) -> pd.DataFrame:
     return pd.DataFrame(run.progress.history)
 
 
-def stop_on_nan(run:Run, note:dict[str, float]) -> pd.DataFrame:
+def stop_on_nan(run:Run, note:dict[str, float], loss:float) -> pd.DataFrame:
     "Stop a run whose loss is no number: note it, keep the last good checkpoint, go back to the best weights."
     epoch = run.progress.epoch + 1
-    run.progress.history.append(dict(epoch=epoch, lr=current_rate(run)) | note | dict(loss=math.nan))
+    signs = dict(epoch=epoch, lr=current_rate(run), uninformed=told_by(run.loss, "uninformed"))
+    not_measured = dict.fromkeys(history_columns, math.nan)
+    run.progress.history.append(not_measured | signs | note | dict(loss=math.nan))
     write_history(run)
     warnings.warn(
-        f"The loss became {note['loss']} in epoch {epoch}, step {run.progress.done + 1}: training stopped, "
+        f"The loss became {loss} in epoch {epoch}, step {run.progress.done + 1}: training stopped, "
         "the last good checkpoint stays. See diagnose(history)",
-        stacklevel=3,
+        stacklevel=4,  # of who called `fit` or `resume`
     )
     return finish(run)
 
 
-def loader_of(run:Run) -> DataLoader:
+def loader_of(run:Run, batches:list[list[int]]) -> DataLoader:
     "Load the batches that are left of this epoch."
     # A generator of its own: a loader that seeds workers from the common one would shift the draws of a resumed run.
     return DataLoader(
         run.dataset,
-        batch_sampler=epoch_batches(run),
+        batch_sampler=batches,
         num_workers=run.options.workers,
         pin_memory=run.accelerator.device.type == "cuda",
         generator=torch.Generator().manual_seed(run.options.seed + run.progress.epoch),
@@ -789,9 +1033,11 @@ def loader_of(run:Run) -> DataLoader:
 
 
 def progress_bar(run:Run) -> tqdm:
-    "Show how the epoch goes, in the first process."
+    "Go through the batches that are left of this epoch, each with its row numbers, and show how it goes."
+    batches = epoch_batches(run)
     return tqdm(
-        loader_of(run),
+        zip(loader_of(run, batches), batches, strict=True),
+        total=len(batches),
         desc=f"epoch {run.progress.epoch + 1}/{run.options.epochs}",
         unit="batch",
         disable=not (run.options.progress and run.accelerator.is_main_process),
@@ -809,7 +1055,9 @@ def show_step(run:Run, bar:tqdm) -> None:
     "Show the last step's figures beside the bar."
     notes = run.progress.notes
     speed = sum(note["images"] for note in notes) / run.progress.seconds
-    bar.set_postfix(loss=f"{notes[-1]['loss']:.3f}", active=f"{notes[-1]['active_share']:.0%}", img_s=f"{speed:.0f}")
+    share = notes[-1]["active_share"]
+    active = {} if math.isnan(share) else {"active": f"{share:.0%}"}
+    bar.set_postfix({"loss": f"{notes[-1]['loss']:.3f}"} | active | {"img_s": f"{speed:.0f}"})
 
 
 def needs_checkpoint(run:Run) -> bool:
@@ -827,10 +1075,10 @@ def run_epochs(
         bar = progress_bar(run)
         run.trainee.train()
         started = time.perf_counter()
-        for batch in bar:
+        for batch, rows in bar:
             set_rates(run)
-            loss, note = batch_loss(run, batch)
-            if not math.isfinite(loss.item()): return stop_on_nan(run, note)
+            loss, note = batch_loss(run, batch, None if run.pictures is None else run.pictures[rows])
+            if not math.isfinite(loss.item()): return stop_on_nan(run, note, loss.item())
             run.optimizer.zero_grad(set_to_none=True)
             run.accelerator.backward(loss)
             run.accelerator.clip_grad_norm_(run.trainee.parameters(), run.options.clip_norm)
@@ -867,7 +1115,7 @@ def fit(
     weight_decay:float=0.0, # Decay of weight matrices
     warmup:float=0.1, # Share of the run in which the rate climbs
     clip_norm:float=5.0, # Longest gradient; longer ones are scaled down
-    identity_weight:float=1.0, # Weight of the identity loss beside the triplet loss; 0 leaves it out
+    identity_weight:float|None=None, # Weight of the identity loss beside it; None: 1, and 0 beside a loss of yours
     averaging:float|None=None, # Decay of the averaged weights (EMA), such as 0.99; None keeps none
     transform:Callable|str|None="auto", # Of image and seed; None; "auto": `random_flip`, in a long run `augment`
     patience:int|None=None, # Stop after so many epochs without a better `valid_map`
@@ -891,7 +1139,8 @@ def fit(
         cache=cache, keep_memory=keep_memory, allow_leaks=allow_leaks, progress=progress,
     )
     tables = Tables(train, valid, triplets)
-    check_tables(tables, options.allow_leaks)
+    for remark in check_tables(tables, options.allow_leaks):
+        warnings.warn(remark, stacklevel=2)
     torch.manual_seed(options.seed)
     run = start_run(model, tables, options, loss, choose_transform(transform, options.epochs))
     open_folder(run, tables, custom_loss=loss is not None)
@@ -982,7 +1231,7 @@ def plot_history(
     history:pd.DataFrame, # What `fit` returned, or its history.csv
     ax:Axes|None=None, # Where to draw the retrieval figures; None makes two panels
 ) -> Axes: # The axes with the retrieval figures
-    "Draw the loss beside its uninformed value, if known, and retrieval on training people and on strangers."
+    "Draw the loss beside its uninformed value, if known, and retrieval on training identities and on strangers."
     if ax is None:
         _, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
         plot_loss(history, left)
@@ -990,11 +1239,12 @@ def plot_history(
     for name, (label, color) in retrieval_lines.items():
         if is_known(history, name):
             ax.plot(history["epoch"], 100 * history[name], marker="o", color=color, label=label)
+        else:
+            ax.plot([], [], color=color, label=f"{label}: not measured")
     ax.set(xlabel="epoch", ylabel="per cent", ylim=(0, 101))
     for axes in ax.figure.axes:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # there is no epoch 1.5
-    if ax.lines:
-        ax.legend()
+    ax.legend()
     return ax
 
 # %% ../nbs/04_training.ipynb #cd9e1e1b
@@ -1006,8 +1256,8 @@ retrieval_lines = {
 
 
 def is_known(history:pd.DataFrame, name:str) -> bool:
-    "Tell whether a column holds any number."
-    return bool(history[name].notna().to_numpy().any())
+    "Tell whether there is a column that holds any number; where it holds none, it was not measured."
+    return name in history and bool(history[name].notna().to_numpy().any())
 
 
 def plot_loss(history:pd.DataFrame, ax:Axes) -> None:
@@ -1032,8 +1282,8 @@ class Finding(NamedTuple):
 class Case:
     "A history as the doctor looks at it."
     epochs:int
-    first:dict[str, float] # Row of the first epoch
-    last:dict[str, float] # Row of the last epoch
+    first:dict[str, float] # Each figure when it was first measured; NaN if it never was
+    last:dict[str, float] # Each figure when it was last measured
     broken:list[int] # Epochs in which the loss is NaN
     best_rank_1:float # Among strangers, in any epoch
     frozen_rank_1:float|None # Before training, if known
@@ -1043,9 +1293,19 @@ class Case:
         "Whether retrieval among strangers has become better since the first epoch."
         return self.epochs > 1 and self.best_rank_1 - self.first["valid_rank_1"] > 0.05
 
+    @property
+    def is_measured(self) -> bool:
+        "Whether retrieval among strangers was measured."
+        return not math.isnan(self.best_rank_1)
+
     def stands_still(self, name:str, share:float) -> bool:
         "Whether a figure ends where it began, up to a share of it."
         return self.epochs > 1 and is_about(self.last[name], self.first[name], share)
+
+
+def in_per_cent(value:float) -> str:
+    "Write a share in per cent; NaN is one that was not measured."
+    return "not measured" if math.isnan(value) else f"{value:.0%}"
 
 
 def is_about(value:float, other:float, share:float) -> bool:
@@ -1059,8 +1319,8 @@ def examine(history:pd.DataFrame, frozen_rank_1:float|None) -> Case:
     is_broken = history["loss"].isna().to_numpy()
     return Case(
         epochs=len(history),
-        first=history.iloc[0].to_dict(),
-        last=history.iloc[-1].to_dict(),
+        first=history.bfill().iloc[0].to_dict(),
+        last=history.ffill().iloc[-1].to_dict(),
         broken=history["epoch"].to_numpy(dtype=int)[is_broken].tolist() if is_broken.any() else [],
         best_rank_1=float(np.fmax.reduce(history["valid_rank_1"].to_numpy())),
         frozen_rank_1=frozen_rank_1,
@@ -1108,10 +1368,10 @@ def stuck_at_margin(case:Case) -> Finding|None:
     "A loss that stays where an uninformed network's is; nothing to say where that is unknown."
     last = case.last
     if not is_about(last["loss"], last["uninformed"], 0.2) or case.is_learning: return None
+    retrieval = "retrieval does not improve" if case.is_measured else "retrieval was not measured"
     return Finding(
         "stuck at the margin",
-        f"loss {last['loss']:.3f}, uninformed {last['uninformed']:.3f}, spread {last['spread']:.2f}, "
-        "and retrieval does not improve",
+        f"loss {last['loss']:.3f}, uninformed {last['uninformed']:.3f}, spread {last['spread']:.2f}, and {retrieval}",
         "check that the images of one label show one identity; mine semi-hard; raise or lower the learning rate by 3",
     )
 
@@ -1121,10 +1381,12 @@ def all_easy(case:Case) -> Finding|None:
     first = case.first
     last = case.last
     if not last["active_share"] < 0.08 or case.is_learning: return None
+    before = in_per_cent(first["valid_rank_1"])
+    after = in_per_cent(last["valid_rank_1"])
     return Finding(
         "all triplets easy",
         f"{last['active_share']:.1%} of the triplets teach anything, {first['active_share']:.1%} at first; "
-        f"Rank-1 {first['valid_rank_1']:.0%} and {last['valid_rank_1']:.0%}",
+        f"Rank-1 {before}" + (f" and {after}" if case.is_measured else ""),
         "mine inside larger P x K batches instead of drawing triplets at random, or raise the margin",
     )
 
@@ -1168,7 +1430,8 @@ def rate_too_high(case:Case) -> Finding|None:
 def healthy_case(case:Case) -> Finding:
     "Nothing to complain about."
     last = case.last
-    figures = f"loss {last['loss']:.3f}, spread {last['spread']:.2f}, Rank-1 {last['valid_rank_1']:.0%} on strangers"
+    rank_1 = in_per_cent(last["valid_rank_1"])
+    figures = f"loss {last['loss']:.3f}, spread {last['spread']:.2f}, Rank-1 {rank_1} on strangers"
     return Finding("none found", figures, "go on")
 
 
