@@ -24,7 +24,8 @@ from torch.utils.data import Dataset, Sampler
 from torchvision.transforms.v2 import functional as transforms
 
 from siamese_nbdev.checks import InputError, check_choice, check_whole
-from siamese_nbdev.data import check_columns, check_filled, read_image, triplet_roles
+from siamese_nbdev.data import as_manifest, read_image, triplet_roles
+from siamese_nbdev.manifests import file_keys
 
 # %% ../nbs/01_dataset.ipynb #600e0b20
 class ImageDataset(Dataset):
@@ -38,9 +39,7 @@ class ImageDataset(Dataset):
         seed:int=0, # Seed of the transform
         cache:bool=False, # Keep decoded images in memory
     ):
-        check_columns(manifest, "path")
-        check_filled(manifest, "path")
-        self.manifest = manifest.reset_index(drop=True)
+        self.manifest = as_manifest(manifest).reset_index(drop=True)
         self.paths = list(self.manifest["path"])
         self.classes, self.class_ids = number_classes(self.manifest)
         self.image_size = None if image_size is None else as_image_size(image_size)
@@ -92,7 +91,7 @@ class ImageDataset(Dataset):
     @property
     def pictures(self) -> Tensor:
         "Number the files: images that are read from one file have one number, shape (N,)."
-        numbers, _ = pd.factorize(np.asarray(self.paths, dtype=object))
+        numbers, _ = pd.factorize(file_keys(self.paths))
         return torch.from_numpy(numbers.astype(np.int64))
 
     @property
@@ -325,19 +324,19 @@ class TripletDataset(Dataset):
         triplets:pd.DataFrame|None=None, # Ready-made triplets: paths in `Anchor`, `Positive`, `Negative`
         cache:bool=False, # Keep decoded images in memory
     ):
+        rows = None
         if triplets is not None:
-            manifest = images_of_triplets(triplets)
+            manifest, rows = images_of_triplets(triplets)
         elif manifest is None:
             raise InputError("Expected a manifest or triplets, got neither; make a manifest with images_from_folder")
         self.images = ImageDataset(manifest, image_size, transform=transform, seed=seed, cache=cache)
         self.manifest = self.images.manifest
         self.seed = seed
         self.resample = resample
-        self.is_fixed = triplets is not None
+        self.is_fixed = rows is not None
         self.cameras = None
-        if triplets is not None:
-            row_of = {path: row for row, path in enumerate(self.images.paths)}
-            self.triplets = triplets[triplet_roles].map(row_of.get).to_numpy()
+        if rows is not None:
+            self.triplets = rows
             return
         check_comparable(self.manifest, cross_camera)
         self.cameras = self.manifest["camera"].to_numpy() if cross_camera else None
@@ -436,16 +435,18 @@ def number_cameras(cameras:np.ndarray) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
-def images_of_triplets(triplets:pd.DataFrame) -> pd.DataFrame:
-    "Return the manifest of ready-made triplets: every path once."
+def images_of_triplets(triplets:pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    "Return the manifest of ready-made triplets, every file once, and its row for each role, shape (T, 3)."
     missing = set(triplet_roles) - set(getattr(triplets, "columns", []))
     if missing:
         raise InputError(
             "Expected triplets with the columns Anchor, Positive and Negative, "
             f"{', '.join(sorted(missing))} missing; read a file with read_triplets"
         )
-    paths = triplets[triplet_roles].to_numpy().ravel()
-    return pd.DataFrame(dict(path=pd.unique(paths)))
+    listed = as_manifest(pd.DataFrame(dict(path=triplets[triplet_roles].to_numpy().ravel())))
+    rows, _ = pd.factorize(file_keys(listed["path"]))
+    images = listed.loc[~pd.Series(rows).duplicated().to_numpy()]
+    return images.reset_index(drop=True), rows.reshape(-1, 3)
 
 
 def check_comparable(manifest:pd.DataFrame, cross_camera:bool) -> None:

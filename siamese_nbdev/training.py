@@ -73,8 +73,8 @@ def query_scores(
     queries:Tensor, # Row numbers of the queries, shape (Q,)
     labels:Tensor, # Identity of each image, shape (N,); -1 where unknown
     cameras:Tensor|None=None, # Camera of each image, shape (N,); -1 where unknown
-) -> Tensor: # Right at once, right among the first five, average precision: shape (3, A), of queries with an answer
-    "Score the ranking of each query that has an answer; an image of nobody known is no query and nobody's answer."
+) -> Tensor: # Right at once, right among the first five, average precision, shape (3, Q); NaN without an answer
+    "Score the ranking of each query; an image of nobody known has no answer and is nobody's answer."
     own_label = labels[queries, None]
     same = (own_label == labels[None, :]) & (own_label >= 0)
     excluded = queries[:, None] == torch.arange(len(labels), device=labels.device)[None, :]
@@ -83,18 +83,19 @@ def query_scores(
         excluded |= same & (own_camera == cameras[None, :]) & (own_camera >= 0)
     # What is left out goes to the end of the ranking, where it is neither a hit nor in anybody's way.
     order = distances.masked_fill(excluded, torch.inf).argsort(dim=1, stable=True)
-    hits = (same & ~excluded).gather(1, order)
-    hits = hits[hits.any(dim=1)].double()
+    hits = (same & ~excluded).gather(1, order).double()
     ranks = torch.arange(1, hits.shape[1] + 1, device=hits.device)
     precision = hits.cumsum(1) / ranks
-    average_precision = (precision * hits).sum(1) / hits.sum(1)
-    return torch.stack([hits[:, 0], hits[:, :5].amax(1), average_precision])
+    average_precision = (precision * hits).sum(1) / hits.sum(1)  # 0 / 0 where there is no answer
+    scores = torch.stack([hits[:, 0], hits[:, :5].amax(1), average_precision])
+    return scores.masked_fill(average_precision.isnan(), torch.nan)
 
 
 def mean_scores(scores:Tensor) -> dict[str, float]:
-    "Average what `query_scores` found; NaN where no query has an answer."
-    if not scores.shape[1]: return unknown_scores()
-    return {name: of_queries.mean().item() for name, of_queries in zip(unknown_scores(), scores, strict=True)}
+    "Average what `query_scores` found over the queries that have an answer; NaN where none has."
+    answered = scores[:, ~scores[0].isnan()]
+    if not answered.shape[1]: return unknown_scores()
+    return {name: of_queries.mean().item() for name, of_queries in zip(unknown_scores(), answered, strict=True)}
 
 
 def unknown_scores() -> dict[str, float]:
@@ -138,13 +139,13 @@ def validate(
     if len(dataset) != len(labels):
         raise InputError(f"Expected a data set of the same {len(labels)} images, got one of {len(dataset)}")
     embeddings = embed_in_memory(model, dataset, batch_size)
-    scores = []
+    scores = torch.empty(3, len(labels), dtype=torch.float64)
     for queries in query_blocks(len(labels)):
         distances = pairwise_distances(embeddings[queries], embeddings)
-        scores.append(query_scores(distances, queries, labels, cameras))
-    return mean_scores(torch.cat(scores, dim=1))
+        scores[:, queries] = query_scores(distances, queries, labels, cameras)
+    return mean_scores(scores)
 
-# %% ../nbs/04_training.ipynb #1375aadb
+# %% ../nbs/04_training.ipynb #6e16f1f5
 pair_bytes = 48  # that ranking takes for each query and image
 block_bytes = 100_000_000  # for which so many queries are taken at a time
 fewest_queries = 64  # products of very few rows with a table are rounded in another way
@@ -427,7 +428,7 @@ def batch_loss(
         loss = loss + (run.options.identity_weight or 0.0) * identity_loss
     return loss, note
 
-# %% ../nbs/04_training.ipynb #300b8274
+# %% ../nbs/04_training.ipynb #51b6aa30
 def call_loss(run:Run, embeddings:Tensor, labels:Tensor|None, pictures:Tensor|None) -> Tensor:
     "Call the loss with what it wants to see, and refuse an answer that is not one number."
     if labels is None:
@@ -756,7 +757,7 @@ def copied_weights(model:nn.Module) -> dict[str, Tensor]:
     "Copy the weights of a network, so that training it further leaves them alone."
     return {name: value.clone() for name, value in model.state_dict().items()}
 
-# %% ../nbs/04_training.ipynb #b5b8bca5
+# %% ../nbs/04_training.ipynb #f8465af7
 loss_calls = {
     "balanced": "loss(embeddings, labels), of shapes (B, D) and (B,)",
     "triplets": "loss(anchors, positives, negatives), each of shape (T, D)",
