@@ -13,10 +13,11 @@ import os
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -35,10 +36,12 @@ from tqdm import tqdm
 
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_whole
-from siamese_nbdev.data import read_image
+from siamese_nbdev.data import as_manifest, read_image
 from siamese_nbdev.dataset import load_image
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
+from siamese_nbdev.manifests import check_for_csv, clean_label, file_keys, text_column, text_of
 from siamese_nbdev.model import SiameseNet
+from siamese_nbdev.pictures import write_names
 from siamese_nbdev.runtime import evaluating
 
 # %% ../nbs/05_embeddings.ipynb #8dc096fb
@@ -47,10 +50,14 @@ class EmbeddingSet:
     "Embeddings beside the manifest rows they came from, and what made them."
     vectors:np.ndarray # float32, shape (N, D)
     manifest:pd.DataFrame # N rows: `path` and, if known, `label`, `camera` and more
-    meta:dict = field(default_factory=dict) # `model_id`, `library`, `root` and more; plain values
+    meta:dict = field(default_factory=dict) # `model_id`, `library` and more; plain values
+    root:str = field(default="", kw_only=True) # Folder that relative paths start from; empty is the working directory
+    is_clean:InitVar[bool] = field(default=False, kw_only=True) # The manifest comes from another set
 
-    def __post_init__(self):
-        self.manifest = self.manifest.reset_index(drop=True)
+    def __post_init__(self, is_clean:bool):
+        manifest = self.manifest if is_clean else clean_manifest(self.manifest, allow_empty=True)
+        self.manifest = manifest.reset_index(drop=True)
+        self.root = os.path.abspath(self.root)
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.manifest):
             raise InputError(
                 f"Expected one vector for each of {len(self.manifest)} images, "
@@ -81,6 +88,29 @@ class EmbeddingSet:
             )
         return self.manifest["label"].to_numpy()
 
+    @property
+    def knows_files(self) -> bool:
+        "Whether `files` has been asked for before."
+        return "files" in self.__dict__
+
+    @cached_property
+    def files(self) -> np.ndarray:
+        "Which file each row stands for, shape (N,): text that is equal if and only if the file is; None is no file."
+        return file_keys(self.manifest["path"], self.root)
+
+    def files_of(self, rows:np.ndarray) -> np.ndarray:
+        "Which file some rows stand for, without looking at all of them."
+        if self.knows_files:
+            return self.files[rows]
+        return file_keys(self.manifest["path"].iloc[rows], self.root)
+
+    def derive(self, vectors:np.ndarray, manifest:pd.DataFrame, files:np.ndarray|None=None) -> "EmbeddingSet":
+        "Make another set of this one's network and root."
+        derived = EmbeddingSet(vectors, manifest, dict(self.meta), root=self.root, is_clean=True)
+        if files is not None:
+            derived.files = files
+        return derived
+
     def select(self, rows) -> "EmbeddingSet":
         "Keep some rows, chosen by a boolean mask or by numbers."
         rows = np.asarray(rows)
@@ -92,28 +122,25 @@ class EmbeddingSet:
         if len(rows) and not -len(self) <= rows.min() <= rows.max() < len(self):
             raise InputError(f"Expected row numbers below {len(self)}, got {rows.min()} to {rows.max()}")
         vectors = np.asarray(self.vectors[rows])
-        return EmbeddingSet(vectors, self.manifest.iloc[rows], dict(self.meta))
+        return self.derive(vectors, self.manifest.iloc[rows], self.files[rows] if self.knows_files else None)
 
     def append(self, other:"EmbeddingSet") -> "EmbeddingSet":
-        "Put another set below this one; both must come from one network."
-        check_same_network(self, other)
+        "Put another set below this one; both must come from one network, and both be mirrored or neither."
+        check_same_network(self, other, flip="refuse")
         vectors = np.concatenate([self.vectors, other.vectors])
-        manifest = pd.concat([self.manifest, other.manifest], ignore_index=True)
-        return EmbeddingSet(vectors, manifest, dict(self.meta))
+        below = with_paths(other.manifest, paths_from(other.manifest["path"], other.root, self.root))
+        manifest = pd.concat([self.manifest, below], ignore_index=True)
+        knows_files = self.knows_files and other.knows_files
+        return self.derive(vectors, manifest, np.concatenate([self.files, other.files]) if knows_files else None)
 
     def join(self, frame:pd.DataFrame, on:str="path") -> "EmbeddingSet":
-        "Add the columns of a table, matched by a column; every image must be in it once."
-        if on not in frame or frame[on].duplicated().any():
-            got = "repeated values" if on in frame else f"columns {', '.join(frame)}"
-            raise InputError(f"Expected a table with one row for each value of the column {on}, got {got}")
-        missing = set(self.manifest[on]) - set(frame[on])
-        if missing:
-            raise InputError(
-                f"Expected a row for every image, {len(missing)} missing, such as {min(missing)}"
-            )
-        replaced = [column for column in frame if column != on and column in self.manifest]
-        kept = self.manifest.drop(columns=replaced)
-        return EmbeddingSet(self.vectors, kept.merge(frame, on=on, how="left"), dict(self.meta))
+        "Add the columns of a table, matched by a column, `path` by file; every image must be in it once."
+        frame = check_keys(self, frame, on)
+        rows = rows_of_table(self, frame, on)
+        columns = frame.iloc[rows].reset_index(drop=True).drop(columns=on)
+        kept = self.manifest.drop(columns=list(columns), errors="ignore")
+        joined = clean_manifest(pd.concat([kept, columns], axis=1), allow_empty=True)
+        return self.derive(self.vectors, joined, self.files if self.knows_files else None)
 
     def save(self, folder:str|Path) -> Path:
         "Write the set into a folder, each file in one piece; returns the folder."
@@ -125,18 +152,22 @@ class EmbeddingSet:
     def describe(self, folder:Path) -> Path:
         "Write manifest and notes beside the vectors."
         with replacing(folder / "manifest.csv") as file:
-            self.manifest.to_csv(file, index=False)
+            as_text(self.manifest).to_csv(file, index=False)
         belongs = dict(
             format=1,
             shape=list(self.vectors.shape),
             manifest_sha256=digest(folder / "manifest.csv"),
+            places=note_places(pd.Series(self.manifest["path"]), self.root, folder),
         )
         write_notes(folder / "meta.json", self.meta | belongs)
         return folder
 
     @staticmethod
-    def load(folder:str|Path) -> "EmbeddingSet":
-        "Open a saved set; its vectors are mapped into memory, not read."
+    def load(
+        folder:str|Path, # Where a set was saved
+        root:str|Path|None=None, # Where its pictures are now, if they have moved: their folder, or the working folder
+    ) -> "EmbeddingSet":
+        "Open a saved set; its vectors are mapped into memory, not read, and its paths lead to the pictures from here."
         folder = Path(folder)
         check_files(folder)
         notes = read_notes(
@@ -153,9 +184,53 @@ class EmbeddingSet:
             )
         # Only an empty cell is missing: somebody's label may well be NA or None.
         manifest = pd.read_csv(folder / "manifest.csv", dtype="str", keep_default_na=False, na_values=[""])
-        return EmbeddingSet(vectors, manifest, notes)
+        places = notes.pop("places", None)
+        if places is None:  # saved by an earlier version, which looked at less
+            manifest = clean_manifest(manifest, allow_empty=True)
+        paths, start = place_paths(pd.Series(manifest["path"]), folder, places, root)
+        return EmbeddingSet(vectors, with_paths(manifest, paths), notes, root=start, is_clean=True)
 
 # %% ../nbs/05_embeddings.ipynb #b4386f55
+def clean_manifest(manifest:pd.DataFrame, *, allow_empty:bool=False) -> pd.DataFrame:
+    "Bring a manifest into our form, and refuse what `manifest.csv` could not give back."
+    manifest = as_manifest(manifest, allow_empty=allow_empty)
+    nameless = [number for number, name in enumerate(manifest) if not name.strip()]
+    if nameless:
+        raise InputError(f"Expected a name for every column, got none for column {nameless[0]}; rename it")
+    for name, column in manifest.items():
+        if column.dtype == object:
+            check_for_csv((str(value) for value in column), str(name))
+    return manifest
+
+
+def texts_of(column:pd.Series) -> np.ndarray:
+    "Write a column as text, without surrounding blanks; None where nothing is known. Equal texts are equal values."
+    if column.dtype == object:
+        return np.array([text_of_cell(value) for value in column] + [None], dtype=object)[:-1]
+    codes, values = pd.factorize(column)
+    texts = [text_of_cell(value) for value in values]
+    return np.array([*texts, None], dtype=object)[codes]
+
+
+def as_text(manifest:pd.DataFrame) -> pd.DataFrame:
+    "Write a manifest as text throughout, so that it is read back as it is; text stays as it is, to the blank."
+    table = manifest.copy(deep=False)
+    for name, column in manifest.items():
+        if not isinstance(column.dtype, pd.StringDtype):
+            cells = [value if isinstance(value, str) else text_of_cell(value) for value in column]
+            table[name] = pd.Series(cells, index=table.index, dtype="str")
+    return table
+
+
+def text_of_cell(value:object) -> str|None:
+    "Write any value as text; None where it is missing or blank."
+    try:
+        text = text_of(value)
+    except TypeError:
+        text = str(value)
+    return clean_label(text or "") or None
+
+
 def check_files(folder:Path) -> None:
     "Refuse a folder that does not hold the three files of a set."
     for name in ("meta.json", "manifest.csv", "vectors.npy"):
@@ -194,21 +269,233 @@ def check_numbers(
         )
 
 
-def check_same_network(first:EmbeddingSet, second:EmbeddingSet) -> None:
-    "Refuse to compare vectors of different sizes, from different networks, or that hold NaN."
+def check_same_network(first:EmbeddingSet, second:EmbeddingSet, *, flip:str="warn") -> None:
+    "Refuse vectors of different sizes, from different networks, or with NaN; mirrored beside plain ones as told."
     sizes = first.vectors.shape[1], second.vectors.shape[1]
     if sizes[0] != sizes[1]:
         raise InputError(
             f"Expected embeddings of one size, got {sizes[0]} and {sizes[1]} numbers; embed both with the same network"
         )
-    ids = first.meta.get("model_id"), second.meta.get("model_id")
+    check_same_model(first.meta, second.meta)
+    mirrored = first.meta.get("flip"), second.meta.get("flip")
+    if None not in mirrored and mirrored[0] != mirrored[1]:
+        message = (
+            f"Expected embeddings made alike, got one set with flip={mirrored[0]} and one with flip={mirrored[1]}; "
+            "embed both with the same flip="
+        )
+        if flip == "refuse":
+            raise InputError(message)
+        warnings.warn(message, stacklevel=4)
+    first.check()
+    second.check()
+
+
+def check_same_model(first:dict, second:dict) -> None:
+    "Refuse notes of two networks."
+    ids = first.get("model_id"), second.get("model_id")
     if None not in ids and ids[0] != ids[1]:
         raise InputError(
             f"Expected embeddings from one network, got models {ids[0]} and {ids[1]}; "
             "embed both with the same network"
         )
-    first.check()
-    second.check()
+
+
+def rows_of_table(embeddings:EmbeddingSet, frame:pd.DataFrame, on:str) -> np.ndarray:
+    "Find the row of a table for each image of a set, by file or by the text of another column."
+    values = key_texts(frame, on)
+    is_known = values != None  # noqa: E711, element by element
+    mine = embeddings.files if on == "path" else key_texts(embeddings.manifest, on)
+    if on == "path":
+        values[is_known] = keys_from_here_or(embeddings.root, values[is_known])
+    repeated = pd.Series(values[is_known]).duplicated()
+    if repeated.any():
+        value = values[is_known][repeated][0]
+        raise InputError(
+            f"Expected a table with one row for each value of the column {on}, got repeated values, such as {value}"
+        )
+    row_of = {value: row for row, value in enumerate(values) if value is not None}
+    missing = [row for row, value in enumerate(mine) if value not in row_of]
+    if missing:
+        names = embeddings.manifest[on].iloc[missing].dropna()
+        such = f", such as {min(names)}" if len(names) else ""
+        raise InputError(f"Expected a row for every image, {len(missing)} missing{such}")
+    return np.array([row_of[value] for value in mine], np.int64)
+
+
+def key_texts(frame:pd.DataFrame, on:str) -> np.ndarray:
+    "Write a column to match by as text; None where it is missing. Paths keep their blanks."
+    column = pd.Series(frame[on])
+    if on != "path":
+        return texts_of(column)
+    return np.array([None if pd.isna(path) else path for path in text_column(column, is_path=True)], dtype=object)
+
+
+def check_keys(embeddings:EmbeddingSet, frame:pd.DataFrame, on:str) -> pd.DataFrame:
+    "Refuse a table that does not have the column, or would exchange the files; returns it named by text."
+    names = [str(name) for name in getattr(frame, "columns", [])]
+    if names.count(on) != 1 or on not in embeddings.manifest:
+        raise InputError(
+            f"Expected a table and a set with one column {on}, got columns {', '.join(names) or type(frame).__name__} "
+            f"and {', '.join(embeddings.manifest)}"
+        )
+    if on != "path" and "path" in names:
+        raise InputError(f"Expected a table without a column path to join on {on}, got one; drop it, or join on path")
+    return frame.set_axis(names, axis=1)
+
+
+def keys_from_here_or(root:str, paths:np.ndarray) -> np.ndarray:
+    "Say which files the paths of a table are: seen from here or, where there are none, from a set's root."
+    is_here = count_files(some_of(pd.Series(paths))) > 0
+    return file_keys(paths, None if is_here else root)
+
+# %% ../nbs/05_embeddings.ipynb #57691ba8
+LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
+
+
+def some_of(paths:pd.Series) -> list[str]:
+    "Choose a few paths, evenly from the column."
+    rows = np.linspace(0, len(paths) - 1, min(len(paths), LOOKED_FOR)).astype(int)
+    return [str(path) for path in paths.iloc[rows]]
+
+
+def count_files(paths:Iterable[str], root:str="") -> int:
+    "Count which paths lead to a file."
+    return sum(os.path.isfile(os.path.join(root, path)) for path in paths)
+
+
+def relative(path:str, start:str) -> str:
+    "Write a path as seen from a folder, if there is a way (there is none between two drives of Windows)."
+    try:
+        return Path(os.path.relpath(path, start)).as_posix()
+    except ValueError:
+        return Path(path).as_posix()
+
+
+def moved(paths:Iterable[str], change:Callable[[str], str]) -> list[str]:
+    "Exchange the folder of each path for another; every folder is looked at once."
+    folders:dict[str, str] = {}
+    changed = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            new = Path(change(folder)).as_posix()
+            folders[folder] = "" if new == "." else new.rstrip("/") + "/"
+        changed.append(folders[folder] + name)
+    return changed
+
+
+def paths_from(paths:Iterable[str], old:str, new:str) -> Iterable[str]:
+    "Write paths that start from one folder as seen from another; absolute ones stay."
+    if old == new:
+        return paths
+    return moved(paths, lambda folder: folder if os.path.isabs(folder) else relative(os.path.join(old, folder), new))
+
+
+def with_paths(manifest:pd.DataFrame, paths:Iterable[str]) -> pd.DataFrame:
+    "Exchange the paths of a manifest, if they are others."
+    if isinstance(paths, pd.Series):
+        return manifest
+    return manifest.assign(path=pd.Series(list(paths), index=manifest.index, dtype="str"))
+
+
+def common_folder(paths:Iterable[str], start:str) -> str:
+    "Return the innermost folder that holds all files, which start from a folder."
+    folders = {os.path.normpath(os.path.join(start, folder)) for folder in set(map(os.path.dirname, paths))}
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:  # there are none, or on several drives
+        return start
+
+# %% ../nbs/05_embeddings.ipynb #bca649e0
+def note_places(paths:pd.Series, root:str, folder:Path) -> dict:
+    "Note where the pictures of a set are, as seen from the folder it is saved in."
+    here = os.path.realpath(folder)
+    start = os.path.realpath(root)
+    return dict(
+        start=relative(start, here),
+        pictures=relative(common_folder(paths, start), here),
+        found=count_files(some_of(paths), root),
+    )
+
+
+def place_paths(
+    paths:pd.Series, # As they were saved
+    folder:Path, # Where the set is
+    places:dict|None, # What `note_places` returned; None for sets of earlier versions
+    root:str|Path|None, # Where the caller says that the pictures are
+) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
+    "Find the pictures of a saved set, and write their paths as seen from here."
+    here = os.getcwd()
+    home = os.path.realpath(folder)
+    start = here if places is None else os.path.normpath(os.path.join(home, places["start"]))
+    if root is not None:
+        return paths_below(paths, start, Path(root)), here
+    if places is None or not len(paths):
+        return paths, start
+    return paths_found(paths, start, os.path.join(home, places["pictures"]), places["found"], folder)
+
+
+def paths_found(
+    paths:pd.Series, # As they were saved
+    start:str, # Folder from which they started
+    pictures:str, # Folder that held all of the pictures
+    before:int, # How many of a few were there
+    folder:Path, # Where the set is
+) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
+    "Look for pictures where they were, where their paths lead from here, and where the project may have been moved."
+    here = os.getcwd()
+    few = some_of(paths)
+
+    def beside(some:Iterable[str]) -> list[str]:
+        return moved(some, relocation(common_folder(paths, start), start, relative(pictures, here)))
+
+    ways = (lambda some: paths_from(some, start, here), lambda some: some, beside)
+    counts = []
+    for way in ways:
+        counts.append(count_files(way(few)))
+        if counts[-1] == len(few):
+            break
+    best = int(np.argmax(counts))
+    count = counts[best]
+    if count < before or (best > 0 and count):
+        warn_of_moved(folder, few, count, next(iter(ways[best](few))))
+    return (ways[best](paths), here) if count else (paths, start)
+
+
+def relocation(old:str, start:str, new:str) -> Callable[[str], str]:
+    "Return what turns a folder somewhere below an old place into one below a new place."
+    return lambda folder: os.path.join(new, os.path.relpath(os.path.join(start, folder), old))
+
+
+def paths_below(paths:pd.Series, start:str, root:Path) -> list[str]:
+    "Look for pictures below a new folder, which stands for the one that held them all or for one further out."
+    few = some_of(paths)
+    common = common_folder(paths, start)
+    names = Path(common).parts[1:]
+    changes = []
+    for further in range(len(names) + 1):
+        inside = root.joinpath(*names[len(names) - further:])
+        changes.append(relocation(common, start, str(inside)))
+    counts = [count_files(moved(few, change)) for change in changes]
+    best = int(np.argmax(counts))
+    if few and not counts[best]:
+        raise FileNotFoundError(
+            f"Expected in root={root} the pictures that were in {common}, such as {few[0]}, "
+            f"found none of {len(few)} that were looked for; give the folder that holds them now"
+        )
+    if counts[best] < len(few):
+        warnings.warn(f"Only {counts[best]} of {len(few)} pictures that were looked for are in {root}", stacklevel=4)
+    return moved(paths, changes[best])
+
+
+def warn_of_moved(folder:Path, few:list[str], count:int, first:str) -> None:
+    "Say that pictures of a set are not where they were."
+    found = f"{count} of {len(few)} that were looked for are found, like {first}" if count else "none was found"
+    warnings.warn(
+        f"The pictures of {folder} are not where they were when it was saved, such as {few[0]}; {found}; "
+        "EmbeddingSet.load(folder, root=...) names the folder that holds them now",
+        stacklevel=5,
+    )
 
 # %% ../nbs/05_embeddings.ipynb #a16f609a
 class EmbeddedBatch(NamedTuple):
@@ -315,12 +602,11 @@ def embed_images(
     progress:bool=True, # Show a progress bar
 ) -> EmbeddingSet: # One row for each readable image, in the order of the manifest
     "Embed the images of a manifest; with `out` an interrupted run continues where it stopped."
-    check_paths(manifest)
+    manifest = clean_manifest(manifest).reset_index(drop=True)
     check_choice("on_error", on_error, ("skip", "raise"))
     check_whole("batch_size", batch_size)
-    manifest = manifest.reset_index(drop=True)
     digits = choose_dtype(model, dtype)
-    meta = describe_embedding(model, manifest, flip, digits)
+    meta = describe_embedding(model, flip, digits)
     partial = start_vectors(None if out is None else Path(out), manifest, model.embedding_size, meta)
 
     def embed(images:Tensor) -> Tensor:
@@ -344,18 +630,6 @@ def embed_images(
     return finish_vectors(partial, manifest, meta)
 
 # %% ../nbs/05_embeddings.ipynb #aae9cb90
-def check_paths(manifest:pd.DataFrame) -> None:
-    "Refuse a manifest that does not name a file in every row."
-    if "path" not in getattr(manifest, "columns", []):
-        got = type(manifest).__name__
-        raise InputError(f"Expected a manifest with a column path, got {got}; make one with images_from_folder")
-    if not len(manifest):
-        raise InputError("Expected a manifest with images, got an empty one")
-    missing = np.count_nonzero(manifest["path"].isna())
-    if missing:
-        raise InputError(f"Expected a path for every image, got {missing} rows without; drop them")
-
-
 def choose_dtype(model:SiameseNet, dtype:torch.dtype|str|None) -> torch.dtype:
     "Say which numbers to compute in; None is float32, and \"auto\" measures."
     if dtype is None: return torch.float32
@@ -367,12 +641,11 @@ def choose_dtype(model:SiameseNet, dtype:torch.dtype|str|None) -> torch.dtype:
     )
 
 
-def describe_embedding(model:SiameseNet, manifest:pd.DataFrame, flip:bool, dtype:torch.dtype) -> dict:
+def describe_embedding(model:SiameseNet, flip:bool, dtype:torch.dtype) -> dict:
     "Note what makes the vectors."
     return dict(
         model_id=model.model_id(),
         library=__version__,
-        root=Path(manifest["path"].iloc[0]).parent.as_posix(),
         image_size=list(model.image_size),
         flip=flip,
         dtype=str(dtype),
@@ -422,7 +695,7 @@ def start_vectors(out:Path|None, manifest:pd.DataFrame, size:int, meta:dict) -> 
     "Open the place for the vectors, new or half filled by an interrupted run of the same images and network."
     shape = len(manifest), size
     if out is None: return PartialSet(np.zeros(shape, np.float32))
-    signature = digest(json.dumps([meta, list(manifest["path"])]).encode())
+    signature = digest(json.dumps([meta, os.getcwd(), list(manifest["path"])]).encode())
     out.mkdir(parents=True, exist_ok=True)
     interrupted = reopen_vectors(out, shape, signature)
     return interrupted or PartialSet(reserve(out / "partial.npy", shape), out, signature)
@@ -490,10 +763,10 @@ def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict) -> Embe
         )
     if out is None:
         vectors = partial.vectors[kept] if errors else partial.vectors
-        return EmbeddingSet(vectors, manifest.iloc[kept], meta)
+        return EmbeddingSet(vectors, manifest.iloc[kept], meta, is_clean=True)
     settle_vectors(partial, out, kept)
     finished = np.load(out / "vectors.npy", mmap_mode="r")
-    EmbeddingSet(finished, manifest.iloc[kept], meta).describe(out)
+    EmbeddingSet(finished, manifest.iloc[kept], meta, is_clean=True).describe(out)
     for name in ("partial.json", "partial.npy"):
         (out / name).unlink(missing_ok=True)
     return EmbeddingSet.load(out)
@@ -575,7 +848,8 @@ def plot_embeddings(
     points = flatten_vectors(np.asarray(embeddings.vectors), method, seed)
     if ax is None:
         _, ax = plt.subplots(figsize=(5, 4.4), layout="constrained")
-    draw_groups(ax, points, manifest[by].astype(str).to_numpy(), by)
+    groups = pd.Series(texts_of(pd.Series(manifest[by]))).fillna("(missing)")
+    draw_groups(ax, points, groups.to_numpy(object), by)
     if thumbnails:
         draw_thumbnails(ax, points, list(manifest["path"]), thumbnails)
     if method == "pca":
@@ -597,13 +871,18 @@ def draw_groups(ax:Axes, points:np.ndarray, groups:np.ndarray, title:str) -> Non
     "Draw each group of points in a colour and, beyond twenty groups, with another mark; name them where they are few."
     colors = plt.get_cmap("tab20")(np.linspace(0, 1, 20))
     names = sorted(set(groups))
+    entries = []
     for number, name in enumerate(names):
         x, y = points[groups == name].T
         marker = "os^DvP"[number // 20 % 6]
-        ax.scatter(x, y, s=16, color=colors[number % 20], marker=marker, label=name)
+        entries.append(ax.scatter(x, y, s=16, color=colors[number % 20], marker=marker))
     if len(names) <= 12:
         small = dict(fontsize=7, title_fontsize=7)
-        ax.legend(title=title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, **small)
+        place = dict(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        legend = ax.legend(entries, ["name"] * len(names), title=title, **place, **small)
+        for text, name in zip(legend.get_texts(), names, strict=True):
+            text.set_text(name)  # here, since a label that begins with _ would be left out
+        write_names(legend)
 
 
 def draw_thumbnails(ax:Axes, points:np.ndarray, paths:list[str], number:int) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from siamese_nbdev.checks import InputError, check_whole
 from siamese_nbdev.model import AveragePool, GeMPool, SiameseNet
+from siamese_nbdev.pictures import plain_name, write_name
 from siamese_nbdev.retrieval import picture_of
 from siamese_nbdev.runtime import evaluating
 
@@ -163,7 +164,7 @@ def plot_similarity_map(
     ax:Axes|None=None, # Draw into these axes; None makes a figure of fitting size
 ) -> Axes: # The axes
     "Draw where two images are alike, or where one match is ahead of another."
-    check_maps(result, against, names)
+    names = check_maps(result, against, names)
     check_whole("top_k", top_k, 0)
     width = aspect_of(result.images[0])
     if ax is None:
@@ -186,8 +187,8 @@ def plot_similarity_map(
     return ax
 
 # %% ../nbs/10_explain.ipynb #98b661cc
-def check_maps(result:SimilarityMap, against:SimilarityMap|None, names:tuple[str, ...]) -> None:
-    "Refuse what is no map, maps of different first images, and names that do not suffice."
+def check_maps(result:SimilarityMap, against:SimilarityMap|None, names:tuple[str, ...]) -> tuple[str, ...]:
+    "Refuse what is no map, maps of different first images, and names that do not suffice; returns names with room."
     if not isinstance(result, SimilarityMap):
         got = type(result).__name__
         raise InputError(f"Expected a SimilarityMap, got {got}; similarity_map(model, first, second) returns one")
@@ -204,6 +205,7 @@ def check_maps(result:SimilarityMap, against:SimilarityMap|None, names:tuple[str
     needed = 2 if against is None else 3
     if len(names) < needed:
         raise InputError(f"Expected {needed} names, got {names!r}")
+    return tuple(plain_name(name, NAME_ROOM) for name in names)
 
 
 def draw_match(
@@ -274,6 +276,7 @@ def about(result:SimilarityMap) -> str:
     return f"approximate ({result.note}), {grid}"
 
 # %% ../nbs/10_explain.ipynb #24652d1a
+NAME_ROOM = 24  # characters of a name that have room above a picture
 signed_colours = LinearSegmentedColormap.from_list("signed", ["#C44E52", "#FFFFFF", "#55A868"])
 
 
@@ -312,7 +315,7 @@ class Panel:
             self.draw_places(ax, self.values)
         center = (self.left + self.right) / 2
         color = self.frame or "#333333"
-        ax.text(center, -0.02, self.title, ha="center", va="bottom", fontsize=9, color=color)
+        write_name(ax.text(center, -0.02, self.title, ha="center", va="bottom", fontsize=9, color=color), NAME_ROOM)
         if self.frame:
             width = self.right - self.left
             ax.add_patch(Rectangle((self.left, 0), width, 1, fill=False, lw=2, color=color))
@@ -353,4 +356,4 @@ def draw_pairs(
 def write_below(ax:Axes, width:float, text:str) -> None:
     "Write below the pictures."
     center = 4.08 * width / 2 + 0.2
-    ax.text(center, 1.04, text, ha="center", va="top", fontsize=8)
+    write_name(ax.text(center, 1.04, text, ha="center", va="top", fontsize=8), 200)

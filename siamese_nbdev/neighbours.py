@@ -7,6 +7,7 @@ __all__ = ['distances_between', 'nearest']
 
 # %% ../nbs/appendix/neighbours.ipynb #nb000004
 import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,23 +27,104 @@ def distances_between(
     products = queries @ gallery.T
     own = squared_lengths(queries)[:, None]
     theirs = squared_lengths(gallery)[None, :]
-    if metric == "cosine":
-        products /= np.sqrt(own.clip(NO_LENGTH))
-        products /= np.sqrt(theirs.clip(NO_LENGTH))
-        return 1 - products
-    products *= -2
-    products += own
-    products += theirs
-    return np.sqrt(products.clip(0, out=products), out=products)
+    return metrics_known[metric].table(products, own, theirs)
 
 # %% ../nbs/appendix/neighbours.ipynb #2ee57647
-metrics_known = ("euclidean", "cosine")
 NO_LENGTH = 1e-24  # the least square that we divide by: a vector of zeros is similar to nothing, instead of NaN
 
 
 def squared_lengths(vectors:np.ndarray) -> np.ndarray:
     "Square and add the numbers of each vector, shape (N,)."
     return np.einsum("nd,nd->n", vectors, vectors)
+
+
+class Metric(ABC):
+    "All that is particular to a way of measuring distances."
+
+    @abstractmethod
+    def table(self, products:np.ndarray, own:np.ndarray, theirs:np.ndarray) -> np.ndarray:
+        "Turn products of vectors (Q, N) into distances, in place where it can; the others are their squared lengths."
+
+    @abstractmethod
+    def factors(self, queries:np.ndarray, own:np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        "Return what rows are multiplied with, (D, Q), and what a score lacks to a distance, (Q,); `own` are squares."
+
+    @abstractmethod
+    def finish(self, scores, squares):
+        "Make scores of products, in place, by the squared lengths of the rows; arrays or tensors."
+
+    @abstractmethod
+    def reach(self, distances:np.ndarray) -> np.ndarray:
+        "Turn distances into what a score and its lack make up."
+
+    @abstractmethod
+    def pairs(self, mine:np.ndarray, theirs:np.ndarray) -> np.ndarray:
+        "Measure the rows of two arrays (P, D) in double precision, shape (P,); may overwrite `theirs`."
+
+    @abstractmethod
+    def directions(self, vectors:np.ndarray) -> np.ndarray:
+        "Turn vectors (N, D) into those whose Euclidean distances have the same order."
+
+
+class Euclidean(Metric):
+    "The straight way between two points."
+
+    def table(self, products, own, theirs):
+        products *= -2
+        products += own
+        products += theirs
+        return np.sqrt(products.clip(0, out=products), out=products)
+
+    def factors(self, queries, own):
+        return -2 * queries.T, own
+
+    def finish(self, scores, squares):
+        scores += squares
+
+    def reach(self, distances):
+        return distances ** 2
+
+    def pairs(self, mine, theirs):
+        theirs -= mine
+        return np.sqrt(squared_lengths(theirs.astype(np.float64)))
+
+    def directions(self, vectors):
+        return vectors
+
+
+class Cosine(Metric):
+    "One less the cosine of the angle between two directions."
+
+    def table(self, products, own, theirs):
+        products /= np.sqrt(own.clip(NO_LENGTH))
+        products /= np.sqrt(theirs.clip(NO_LENGTH))
+        return 1 - products
+
+    def factors(self, queries, own):
+        lengths = np.sqrt(own.clip(NO_LENGTH))
+        return -(queries / lengths[:, None]).T, np.ones_like(own)
+
+    def finish(self, scores, squares):
+        scores /= squares.clip(NO_LENGTH) ** 0.5
+
+    def reach(self, distances):
+        return distances
+
+    def pairs(self, mine, theirs):
+        mine = mine.astype(np.float64)
+        theirs = theirs.astype(np.float64)
+        products = (mine * theirs).sum(axis=1)
+        my_squares = (mine * mine).sum(axis=1)
+        their_squares = (theirs * theirs).sum(axis=1)
+        lengths = np.sqrt(my_squares) * np.sqrt(their_squares)
+        return 1 - products / lengths.clip(NO_LENGTH)
+
+    def directions(self, vectors):
+        squares = squared_lengths(vectors)
+        return vectors / np.sqrt(squares.clip(NO_LENGTH))[:, None]
+
+
+metrics_known:dict[str, Metric] = dict(euclidean=Euclidean(), cosine=Cosine())
 
 # %% ../nbs/appendix/neighbours.ipynb #b85528cb
 PRECISION = float(np.finfo(np.float32).eps)  # from 1 to the next float32; one operation errs by half of it at most
@@ -128,41 +210,32 @@ class Asked:
     "Queries, made ready to meet one chunk of the gallery after the other."
     factors:np.ndarray|Tensor # What rows are multiplied with, shape (D, Q), or (D,) for one query
     own:np.ndarray # What a score lacks to a distance (euclidean: a squared one), shape (Q,), or one number
-    metric:str # "euclidean" or "cosine"
+    metric:Metric # How distances are measured
 
     def scores(self, vectors, squares):
         "Score the vectors (N, D) of one chunk by a product; shape (N, Q), or (N,) for one query."
         scores = vectors @ self.factors
         if scores.ndim == 2:
             squares = squares[:, None]
-        if self.metric == "euclidean":
-            scores += squares
-        else:
-            scores /= squares.clip(NO_LENGTH) ** 0.5
+        self.metric.finish(scores, squares)
         return scores
 
     def score_at(self, distances:np.ndarray) -> np.ndarray:
         "Return the score that belongs to a distance of each query."
-        reach = distances ** 2 if self.metric == "euclidean" else distances
-        return (reach - self.own).astype(np.float32)
+        return (self.metric.reach(distances) - self.own).astype(np.float32)
 
 
 def prepare(queries:np.ndarray, metric:str, device:str|None) -> Asked:
     "Bring what is asked into the form of the formula: -2 q, or -q of length 1."
-    own = squared_lengths(queries)
-    if metric == "euclidean":
-        factors = -2 * queries.T
-    else:
-        check_choice("metric", metric, metrics_known)
-        lengths = np.sqrt(own.clip(NO_LENGTH))
-        factors = -(queries / lengths[:, None]).T
-        own = np.ones_like(own)
+    check_choice("metric", metric, metrics_known)
+    way = metrics_known[metric]
+    factors, own = way.factors(queries, squared_lengths(queries))
     if len(queries) == 1:
         factors = factors[:, 0]
         own = own[0]
     if device is not None:
         factors = on_device(factors, device)
-    return Asked(factors, own, metric)
+    return Asked(factors, own, way)
 
 
 def on_device(array:np.ndarray, device:str|torch.device) -> Tensor:
@@ -286,18 +359,10 @@ def pair_distances(
 
 def measure_pairs(queries:np.ndarray, gallery:np.ndarray, who:np.ndarray, rows:np.ndarray, metric:str) -> np.ndarray:
     "Measure pairs, all at once."
+    check_choice("metric", metric, metrics_known)
     mine = queries if len(queries) == 1 else queries.take(who, axis=0)
-    theirs = gallery.take(rows, axis=0)
-    if metric == "euclidean":
-        theirs -= mine  # in place: `take` made a copy
-        return np.sqrt(squared_lengths(theirs.astype(np.float64)))
-    mine = mine.astype(np.float64)
-    theirs = theirs.astype(np.float64)
-    products = (mine * theirs).sum(axis=1)
-    my_squares = (mine * mine).sum(axis=1)
-    their_squares = (theirs * theirs).sum(axis=1)
-    lengths = np.sqrt(my_squares) * np.sqrt(their_squares)
-    return 1 - products / lengths.clip(NO_LENGTH)
+    theirs = gallery.take(rows, axis=0)  # a copy
+    return metrics_known[metric].pairs(mine, theirs)
 
 
 def nothing_found(count:int, top_k:int) -> tuple[np.ndarray, np.ndarray]:

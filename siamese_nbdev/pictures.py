@@ -5,10 +5,34 @@
 # %% auto #0
 __all__ = []
 
+# %% ../nbs/appendix/pictures.ipynb #pi000004
+import io
+import re
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import skimage.io
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from siamese_nbdev.checks import InputError
+
 # %% ../nbs/appendix/pictures.ipynb #pi000007
 max_pixels = 100_000_000
 image_formats = {  # as Pillow calls them, and their endings
-    "JPEG": ".jpg .jpeg .jpe .jfif .jif .jfi",
+    "JPEG": ".jpg .jpeg .jpe .jfif .jif .jfi .mpo",
     "PNG": ".png .apng",
     "TIFF": ".tif .tiff .btf .tf8",
     "WEBP": ".webp",
@@ -18,7 +42,6 @@ image_formats = {  # as Pillow calls them, and their endings
     "PPM": ".ppm .pgm .pbm .pnm .pfm",
     "JPEG2000": ".jp2 .j2k .j2c .jpc .jpf .jpx",
     "AVIF": ".avif .avifs",
-    "MPO": ".mpo",
     "TGA": ".tga .icb .vda .vst",
     "ICO": ".ico",
     "CUR": ".cur",
@@ -55,9 +78,767 @@ readers = {  # what reads pictures that we do not, and their endings
     "scipy": ".mat",
     "h5py": ".h5 .hdf5 .hdf",
     "imageio[ffmpeg]": ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .ogv",
-    "zipfile": ".zip",
-    "tarfile": ".tar .tgz",
     "GIMP": ".xcf .pcd .pict .pct .iff .lbm .pam .pxr .blp .ftc .ftu .gbr .im .palm",
     "LibreOffice": ".wmf .emf .odg",
 }
 unreadable_types = {ending: reader for reader, endings in readers.items() for ending in endings.split()}
+
+# %% ../nbs/appendix/pictures.ipynb #pi000021
+@dataclass
+class Decoded:
+    "A picture, and what had to be guessed about it."
+    pixels:np.ndarray # Red, green and blue, uint8, shape (H, W, 3)
+    note:str="" # What the file does not say; empty where it says everything
+
+
+def decode(file:BinaryIO) -> Decoded:
+    "Decode the first picture of an open image file."
+    page = read_page(file)
+    if page is not None and not page.is_for_pillow:
+        with taking_turns(page.width, page.height):
+            return turn(paint(samples_of_tiff(file, page)), page.tags.get(orientation_tag, 1))
+    with Image.open(file, formats=known_formats()) as picture:
+        check_size(*picture.size)
+        with taking_turns(*picture.size):
+            if is_plain(picture):
+                file.seek(0)
+                return Decoded(to_colours(skimage.io.imread(file)))
+            return from_pillow(picture, file)
+
+
+@cache
+def known_formats() -> list[str]:
+    "List those of our formats that the installed Pillow reads."
+    Image.init()
+    return [name for name in image_formats if name in Image.OPEN]
+
+
+def is_plain(picture:ImageFile.ImageFile) -> bool:
+    "Tell whether a picture is nothing but points: `skimage.io` reads it as well as anybody."
+    is_usual = picture.format in ("JPEG", "PNG") and picture.mode in ("L", "RGB") and rawmode_of(picture) in plain_modes
+    if not is_usual or picture.width * picture.height > many_pixels:
+        return False
+    is_animated = getattr(picture, "is_animated", False)
+    return not is_animated and picture.getexif().get(orientation_tag, 1) == 1 and "transparency" not in picture.info
+
+
+def rawmode_of(picture:Image.Image) -> str:
+    "Return how the points lie in the file, in Pillow's words; empty for a picture that is already loaded."
+    tiles = getattr(picture, "tile", None)
+    arguments = tiles[0][3] if tiles else ""
+    rawmode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return rawmode if isinstance(rawmode, str) else ""
+
+
+plain_modes = ("L", "RGB")
+orientation_tag = 0x0112  # where EXIF and TIFF say how a picture should be turned
+
+# %% ../nbs/appendix/pictures.ipynb #pi000023
+max_bytes = 500_000_000  # of samples, before they become points of three bytes
+many_pixels = 10_000_000
+block_pixels = 1_000_000
+turn_of_large = threading.Lock()
+
+
+class TooLarge(InputError):
+    "A picture that declares more points than we decode."
+
+
+def check_size(width:int, height:int, bytes_per_pixel:float=0) -> None:
+    "Refuse a picture before it is unpacked, by the size that it declares."
+    if width * height > max_pixels:
+        raise TooLarge(f"it has {width} x {height} pixels, more than {max_pixels:,}; make it smaller first")
+    if width * height * bytes_per_pixel > max_bytes:
+        raise TooLarge(
+            f"its {width} x {height} pixels have {bytes_per_pixel:g} bytes each, together more than {max_bytes:,}; "
+            "make it smaller, or save it with 8 bits a band"
+        )
+    if min(width, height) < 1:
+        raise InputError(f"it has {width} x {height} pixels")
+
+
+@contextmanager
+def taking_turns(width:int, height:int) -> Iterator[None]:
+    "Let in one large picture at a time; small ones pass."
+    with turn_of_large if width * height > many_pixels else nullcontext():
+        yield
+
+
+def row_blocks(height:int, width:int) -> Iterator[slice]:
+    "Yield blocks of rows, of about a million points each."
+    step = max(1, block_pixels // width)
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
+
+# %% ../nbs/appendix/pictures.ipynb #pi000025
+@dataclass
+class Samples:
+    "Numbers, and what they mean."
+    values:np.ndarray # Of any type, shape (H, W, bands)
+    black:float # The value that is black (white, where `is_inverted`)
+    white:float
+    alpha:str="" # What the last band is: "" (a colour), "straight" or "premultiplied" transparency
+    clear:tuple[int, ...]=() # The one colour that is transparent, if any
+    is_inverted:bool=False # As in a negative, the smallest number is white
+    is_inks:bool=False # Cyan, magenta, yellow and black
+    note:str=""
+
+
+def paint(samples:Samples) -> Decoded:
+    "Turn numbers of any kind into red, green and blue, block by block."
+    height, width, _ = samples.values.shape
+    pixels = np.empty((height, width, 3), np.uint8)
+    for rows in row_blocks(height, width):
+        values = samples.values[rows]
+        shades = (values.astype(np.float64) - samples.black).clip(0) * (255 / (samples.white - samples.black))
+        shades = shades.clip(0, 255)
+        opacity = None
+        if samples.alpha:
+            opacity = shades[:, :, -1:] / 255
+            shades = shades[:, :, :-1]
+        elif samples.clear:
+            opacity = (values != np.array(samples.clear)).any(axis=2, keepdims=True)
+        if samples.is_inverted:
+            shades = 255 - shades
+        if samples.is_inks:
+            inks = Image.fromarray(shades.round().astype(np.uint8), "CMYK")
+            shades = np.asarray(inks.convert("RGB"))
+        if opacity is not None:
+            shades = (shades if samples.alpha == "premultiplied" else shades * opacity) + 255 * (1 - opacity)
+        pixels[rows] = shades.round().clip(0, 255)
+    return Decoded(pixels, samples.note)
+
+
+def to_colours(pixels:np.ndarray) -> np.ndarray:
+    "Give grey points, uint8 of shape (H, W), their three equal colours; others stay."
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+
+
+def turn(decoded:Decoded, orientation:int) -> Decoded:
+    "Turn a picture upright as EXIF says, 1 to 8; other numbers mean nothing."
+    upright = decoded.pixels
+    if orientation in (5, 6, 7, 8):
+        upright = upright.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        upright = upright[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        upright = upright[::-1]
+    return replace(decoded, pixels=np.ascontiguousarray(upright))
+
+# %% ../nbs/appendix/pictures.ipynb #pi000027
+def scale_of(
+    values:np.ndarray, # Numbers of any type
+    bits:int, # What the file says that each has
+    declared:tuple[float|None, float|None]=(None, None), # Black and white, where the file says so
+) -> tuple[float, float, str]: # Black, white, and a note if white is a guess
+    "Find out which numbers are black and white."
+    black, white = declared
+    low = values.min()
+    high = values.max()
+    if values.dtype.kind == "f" and not np.isfinite(low + high):
+        raise InputError("some of its numbers are not finite (NaN or infinite); replace them by a shade")
+    if white is not None:
+        black = black or 0
+        if white <= black:
+            raise InputError(f"it declares a range from {black:g} to {white:g}; correct that")
+        return black, white, ""
+    if values.dtype.kind == "f":
+        return 0, white_of_floats(float(low), float(high)), ""
+    if low < (black or 0):
+        raise InputError(
+            f"its numbers reach from {low} to {high} and it does not say which of them is black; "
+            "write that into the file (SMinSampleValue and SMaxSampleValue), or shift them to 0 and above"
+        )
+    return black or 0, *white_of_wholes(values, int(high), bits)
+
+
+def white_of_floats(low:float, high:float) -> float:
+    "Decide by their range what white is among decimal numbers."
+    if low >= -0.001 and high <= 1.001:  # resampling overshoots a little
+        return 1
+    if low >= -0.5 and 16 <= high <= 255.5:
+        return 255
+    raise InputError(
+        f"its decimal numbers reach from {low:g} to {high:g}, neither 0 to 1 nor 0 to 255; "
+        "scale them, or declare SMinSampleValue and SMaxSampleValue"
+    )
+
+
+def white_of_wholes(values:np.ndarray, high:int, bits:int) -> tuple[int, str]:
+    "Decide what white is among whole numbers, and say if that is a guess."
+    full = 2 ** (bits - (values.dtype.kind == "i")) - 1
+    if bits < 16 or high == 0:
+        return full, ""
+    white = next(limit for limit in (255, 4095, 65535, full) if high <= min(limit, full))
+    # Numbers of 8 bits that were stretched to 16 are multiples of 257, in the dark as well.
+    if white >= full // 2 or (values % (full // 255) == 0).all():
+        return full, ""
+    return white, (
+        f"whole numbers of {bits} bits, none above {high:,}, and nothing that says what is white; "
+        f"{white:,} was taken for it (TIFF files say it in MaxSampleValue)"
+    )
+
+# %% ../nbs/appendix/pictures.ipynb #pi000029
+def from_pillow(picture:Image.Image, file:BinaryIO|None=None) -> Decoded:
+    "Turn a picture of Pillow's into points: alpha where the file says so, upright."
+    rawmode = rawmode_of(picture)
+    clear = clear_colour(picture, rawmode)
+    is_opaque = file is not None and not declares_alpha(picture, file)
+    picture.load()
+    if file is not None and picture.format == "PNG" and rawmode in ("RGB;16B", "RGBA;16B"):
+        decoded = paint(deep_png(picture, file, rawmode, clear))
+    elif picture.mode == "F" or picture.mode.startswith("I"):
+        decoded = paint(deep_samples(picture, clear))
+    else:
+        decoded = paint_picture(picture, clear, is_opaque)
+    return turn(decoded, picture.getexif().get(orientation_tag, 1))
+
+
+def paint_picture(picture:Image.Image, clear:tuple[int, ...], is_opaque:bool) -> Decoded:
+    "Turn a picture of 8 bits in any of Pillow's modes into points."
+    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+    for rows in row_blocks(picture.height, picture.width):
+        part = picture.crop((0, rows.start, picture.width, rows.stop))
+        if is_opaque or part.mode not in see_through:
+            values = np.asarray(part.convert(opaque_modes.get(part.mode, "RGB")))
+            shades = to_colours(values)
+        else:
+            shades = np.asarray(part.convert(see_through[part.mode]))
+        if clear or shades.shape[2] != 3:
+            alpha = "" if clear else "straight"
+            shades = paint(Samples(shades, 0, 255, alpha, clear * (3 // len(clear)) if clear else ())).pixels
+        pixels[rows] = shades
+    return Decoded(pixels)
+
+
+see_through = dict(P="RGBA", PA="RGBA", LA="LA", La="LA", RGBA="RGBA", RGBa="RGBA")
+opaque_modes = {"1": "L", "L": "L", "LA": "L", "La": "L"}
+
+
+def clear_colour(picture:Image.Image, rawmode:str) -> tuple[int, ...]:
+    "Return the one grey or colour that a file declares transparent, in the numbers that its points have."
+    clear = picture.info.get("transparency")
+    if clear is None or isinstance(clear, bytes) or picture.mode not in ("1", "L", "RGB", "I;16"):
+        return ()
+    stretch = {"1": 255, "L;2": 85, "L;4": 17}.get(rawmode, 1)
+    colours = clear if isinstance(clear, tuple) else (clear,)
+    return tuple(colour * stretch for colour in colours)
+
+
+def deep_samples(picture:Image.Image, clear:tuple[int, ...]) -> Samples:
+    "Take the numbers of a grey picture of 16 or 32 bits, or of decimal ones."
+    values = np.asarray(picture)[:, :, None]
+    bits = values.dtype.itemsize * 8
+    # Pillow stretches what the portable formats declare, and JPEG 2000, to 16 bits.
+    declared = (0, 65535) if picture.format in ("PPM", "JPEG2000") and values.dtype.kind != "f" else (None, None)
+    black, white, note = scale_of(values, bits, declared)
+    return Samples(values, black, white, clear=clear, note=note)
+
+
+def deep_png(picture:Image.Image, file:BinaryIO, rawmode:str, clear:tuple[int, ...]) -> Samples:
+    "Take the 16 bits of a coloured PNG, of which Pillow gives the upper 8: asked the other way round, the lower ones."
+    bands = len(picture.getbands())
+    check_size(*picture.size, bands * 2)
+    file.seek(0)
+    values = np.empty((picture.height, picture.width, bands), np.uint16)
+    with Image.open(file, formats=["PNG"]) as lower:
+        lower.tile = [lower.tile[0]._replace(args=rawmode.replace(";16B", ";16L"))]
+        lower.load()
+        for rows in row_blocks(picture.height, picture.width):
+            box = (0, rows.start, picture.width, rows.stop)
+            values[rows] = np.asarray(picture.crop(box)).astype(np.uint16) * 256
+            values[rows] += np.asarray(lower.crop(box))
+    black, white, note = scale_of(values, 16)
+    return Samples(values, black, white, "straight" if bands == 4 else "", clear, note=note)
+
+# %% ../nbs/appendix/pictures.ipynb #pi000031
+def declares_alpha(picture:Image.Image, file:BinaryIO) -> bool:
+    "Tell whether the last band is transparency by the file's own word."
+    if picture.mode not in ("LA", "RGBA"):
+        return True
+    if picture.format == "TGA":
+        file.seek(17)
+        return file.read(1)[0] & 15 > 0
+    if picture.format == "JPEG2000" and not has_alpha_box(file):
+        raise band_error(len(picture.getbands()), len(picture.getbands()) - 1)
+    return True
+
+
+def has_alpha_box(file:BinaryIO) -> bool:
+    "Look into the head of a JPEG 2000 file for the box that declares a band transparent."
+    file.seek(0)
+    head, _, _ = file.read(1_000_000).partition(b"jp2c")
+    _, found, box = head.partition(b"cdef")
+    if not found:
+        return False
+    bands = struct.unpack(">H", box[:2])[0]
+    kinds = [kind for _, kind, _ in struct.iter_unpack(">HHH", box[2:2 + 6 * bands])]
+    return kinds[-1:] in ([1], [2])
+
+
+def band_error(bands:int, colours:int) -> InputError:
+    "Put into words that a picture has more bands than colours."
+    return InputError(
+        f"it has {bands} bands, of which {colours} are colours, and does not say that the others are transparency; "
+        "save the bands that you mean as a picture of one or three"
+    )
+
+# %% ../nbs/appendix/pictures.ipynb #pi000033
+@dataclass
+class Page:
+    "What the tags of a TIFF file say about its first page."
+    tags:ImageFileDirectory_v2
+    width:int
+    height:int
+    meaning:int # PhotometricInterpretation: what the bands are
+    compression:int
+    bits:tuple[int, ...] # Of each band
+    kind:str # Of its numbers: "u", "i" or "f" as NumPy has it
+    alpha:str # "", "straight" or "premultiplied"
+    is_separate:bool # The bands lie one behind the other
+    black:float|None # Declared ends of the range
+    white:float|None
+    is_unopened:bool # A BigTIFF with the first byte first, which Pillow does not open
+
+    @property
+    def bands(self) -> int:
+        "Return the number of bands."
+        return len(self.bits)
+
+    @property
+    def is_for_pillow(self) -> bool:
+        "Tell whether Pillow has a mode for this page, and one that loses nothing."
+        if self.compression in (2, 3, 4, 6, 7, 50001):  # fax, JPEG and WebP unpack to points, not to numbers
+            return True
+        if self.meaning in (3, 6, 8):
+            return self.kind == "u" and not self.is_unopened
+        is_usual = self.kind == "u" and self.white is None and self.alpha != "premultiplied" and not self.is_unopened
+        is_small = self.bits == (8,) * self.bands or (self.bands == 1 and self.bits[0] in (1, 2, 4))
+        return is_usual and is_small and not self.is_separate and not (self.meaning == 0 and self.alpha)
+
+
+colours_of = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # white is 0, black is 0, RGB, palette, inks, YCbCr, L*a*b*
+byte_codecs = (1, 5, 8, 32773, 32946, 34925, 50000)  # plain, LZW, Deflate, PackBits, old Deflate, LZMA, Zstandard
+
+
+def read_page(file:BinaryIO) -> Page|None:
+    "Read what the tags say about the first page of a TIFF file; None if it is something else."
+    head = file.read(16)
+    file.seek(0)
+    if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return None
+    tags = first_tags(file, head)
+    is_old_jpeg = tags.get(259) == 6
+    meaning = 6 if is_old_jpeg else tags[262]
+    bands = tags.get(277, 3 if is_old_jpeg else 1)
+    bits = numbers_in(tags, 258, 1)
+    black, white = declared_range(tags, bits[0])
+    page = Page(
+        tags=tags,
+        width=tags[256],
+        height=tags[257],
+        meaning=meaning,
+        compression=tags.get(259, 1),
+        bits=bits * bands if len(bits) == 1 else bits[:bands],
+        kind={1: "u", 2: "i", 3: "f", 4: "u"}.get(numbers_in(tags, 339, 1)[0], ""),
+        alpha=alpha_of(meaning, bands, numbers_in(tags, 338, 0)),
+        is_separate=tags.get(284, 1) == 2 and bands > 1,
+        black=black,
+        white=white,
+        is_unopened=head[:4] == b"MM\0+",
+    )
+    check_page(page)
+    return page
+
+
+def first_tags(file:BinaryIO, head:bytes) -> ImageFileDirectory_v2:
+    "Read the tags of the first page of a TIFF file that begins so; the file is at its start again."
+    is_big = 43 in head[2:4]
+    # Pillow knows BigTIFF by its third byte; told the order of bytes apart, it reads both orders.
+    tags = ImageFileDirectory_v2(b"II+\0" + head[4:], prefix=head[:2]) if is_big else ImageFileDirectory_v2(head[:8])
+    file.seek(tags.next)
+    tags.load(file)
+    file.seek(0)
+    if not {256, 257, 262} <= set(tags):
+        raise InputError("its tags do not say how large it is, or what its numbers mean (PhotometricInterpretation)")
+    return tags
+
+
+def numbers_in(tags:ImageFileDirectory_v2, tag:int, default:float) -> tuple:
+    "Return the numbers of a tag, always as a tuple."
+    value = tags.get(tag, default)
+    return value if isinstance(value, tuple) else (value,)
+
+
+def declared_range(tags:ImageFileDirectory_v2, bits:int) -> tuple[float|None, float|None]:
+    "Return the smallest and the largest number that a page declares; None where it says nothing new."
+    black = min(numbers_in(tags, 340, 0)) if 340 in tags else min(numbers_in(tags, 280, 0))
+    white = max(numbers_in(tags, 341, 0)) if 341 in tags else max(numbers_in(tags, 281, 0))
+    if white <= 0 or (bits <= 8 and (black, white) == (0, 2 ** bits - 1)):
+        return None, None
+    return black, white
+
+
+def alpha_of(meaning:int, bands:int, extra:tuple[int, ...]) -> str:
+    "Say what the last band is by the tag ExtraSamples; refuse bands that are neither colours nor transparency."
+    colours = colours_of.get(meaning)
+    if colours is None:
+        raise InputError(
+            f"its numbers are of TIFF's kind {meaning} (PhotometricInterpretation), which is not read here; "
+            "convert it to RGB"
+        )
+    if bands == colours:
+        return ""
+    if bands != colours + 1 or extra[0] not in (1, 2):
+        raise band_error(bands, colours)
+    return "premultiplied" if extra[0] == 1 else "straight"
+
+
+def check_page(page:Page) -> None:
+    "Refuse what is too large, or of a kind that nobody here unpacks."
+    check_size(page.width, page.height, sum(page.bits) / 8)
+    if page.is_for_pillow:
+        # Pillow takes unpacked YCbCr for one that has as many colours as points.
+        if page.meaning == 6 and page.compression == 1 and numbers_in(page.tags, 530, 2) != (1, 1):
+            raise InputError("its colours are stored at half the resolution without compression; convert it to RGB")
+        return
+    if page.compression not in byte_codecs:
+        raise InputError(
+            f"its compression (number {page.compression} of TIFF's) is not read here; "
+            "save it with LZW, Deflate or none (tifffile with imagecodecs reads most)"
+        )
+    bits = page.bits[0]
+    predictors = dict(u=(1, 2), i=(1, 2), f=(1, 2, 3)) if bits in (8, 16, 32, 64) else dict(u=(1,))
+    is_number = page.tags.get(317, 1) in predictors.get(page.kind, ()) and (page.kind, bits) != ("f", 8)
+    is_number = is_number and (bits < 16 or bits in (16, 32, 64))
+    if set(page.bits) != {bits} or not is_number or page.meaning in (3, 6, 8):
+        raise InputError(
+            f"its numbers are of a kind that is not read here (bits {', '.join(map(str, page.bits))}, kind of bands "
+            f"{page.meaning}, of numbers {page.kind or 'unknown'}, predictor {page.tags.get(317, 1)}); "
+            "save it with 8 or 16 bits a band as RGB"
+        )
+
+# %% ../nbs/appendix/pictures.ipynb #pi000035
+@dataclass
+class Blocks:
+    "The strips or tiles of a page."
+    width:int # Of each, in points
+    height:int
+    offsets:tuple[int, ...]
+    sizes:tuple[int, ...] # Packed, in bytes
+    bands:int # That each holds
+
+    @classmethod
+    def of(cls, page:Page) -> "Blocks":
+        "Find the strips or tiles of a page."
+        tags = page.tags
+        is_tiled = 322 in tags
+        offsets = numbers_in(tags, 324 if is_tiled else 273, 0)
+        width = tags[322] if is_tiled else page.width
+        height = tags[323] if is_tiled else min(tags.get(278, page.height), page.height)
+        bands = 1 if page.is_separate else page.bands
+        whole = height * -(-width * bands * page.bits[0] // 8)
+        sizes = numbers_in(tags, 325 if is_tiled else 279, whole)
+        blocks = cls(width, height, offsets, sizes if len(sizes) == len(offsets) else (whole,) * len(offsets), bands)
+        wanted = -(-page.width // width) * -(-page.height // height) * (page.bands // bands)
+        if len(offsets) != wanted or 0 in blocks.offsets:
+            raise InputError(f"it should have {wanted} strips or tiles and names {len(offsets)}, or some are missing")
+        return blocks
+
+
+def samples_of_tiff(file:BinaryIO, page:Page) -> Samples:
+    "Read the numbers of a page for which Pillow has no mode."
+    blocks = Blocks.of(page)
+    across = -(-page.width // blocks.width)
+    down = -(-page.height // blocks.height)
+    values = None
+    for number in range(len(blocks.offsets)):
+        plane, place = divmod(number, across * down)
+        row, column = divmod(place, across)
+        top = row * blocks.height
+        left = column * blocks.width
+        # The last strip is as high as what is left; a tile is always whole.
+        is_tile = 322 in page.tags
+        height = blocks.height if is_tile else min(blocks.height, page.height - top)
+        block = numbers_of(unpack(file, page, blocks, number, height), page, blocks)
+        if values is None:
+            values = np.empty((page.height, page.width, page.bands), block.dtype)
+        bands = slice(plane, plane + 1) if page.is_separate else slice(None)
+        block = block[:page.height - top, :page.width - left]
+        values[top:top + block.shape[0], left:left + block.shape[1], bands] = block
+    assert values is not None
+    black, white, note = scale_of(values, page.bits[0], (page.black, page.white))
+    is_inverted = page.meaning == 0
+    return Samples(values, black, white, page.alpha, (), is_inverted, page.meaning == 5, note)
+
+
+def unpack(file:BinaryIO, page:Page, blocks:Blocks, number:int, height:int) -> np.ndarray:
+    "Let Pillow unpack one strip or tile as the rows of a grey picture; returns bytes (height, bytes in a row)."
+    row_bytes = -(-blocks.width * blocks.bands * page.bits[0] // 8)
+    file.seek(blocks.offsets[number])
+    content = file.read(blocks.sizes[number])
+    if page.compression == 1 and len(content) < height * row_bytes:
+        raise InputError("image file is truncated")
+    if page.compression == 1 and page.tags.get(266, 1) == 1:
+        return np.frombuffer(content, np.uint8, height * row_bytes).reshape(height, row_bytes)
+    start = 8 + 2 + 9 * 12 + 4
+    numbers = {256: row_bytes, 257: height, 258: 8, 259: page.compression, 262: 1}
+    numbers |= {266: page.tags.get(266, 1), 273: start, 278: height, 279: len(content)}
+    directory = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in numbers.items())
+    written = b"II*\0" + struct.pack("<LH", 8, len(numbers)) + directory + bytes(4) + content
+    with Image.open(io.BytesIO(written), formats=["TIFF"]) as picture:
+        return np.asarray(picture)
+
+
+def numbers_of(rows:np.ndarray, page:Page, blocks:Blocks) -> np.ndarray:
+    "See numbers in rows of bytes; returns an array of shape (height, width, bands)."
+    bits = page.bits[0]
+    shape = (rows.shape[0], blocks.width, blocks.bands)
+    predictor = page.tags.get(317, 1)
+    if predictor == 3:
+        steps = rows.reshape(len(rows), -1, blocks.bands).cumsum(axis=1, dtype=np.uint8)
+        planes = steps.reshape(len(rows), bits // 8, -1)  # all first bytes of a row, then all second ones
+        return np.ascontiguousarray(planes.swapaxes(1, 2)).view(f">f{bits // 8}").reshape(shape)
+    if bits not in (8, 16, 32, 64):
+        return loose_bits(rows, bits, blocks.width * blocks.bands).reshape(shape)
+    order = "<" if page.tags.prefix == b"II" else ">"
+    if predictor == 2:
+        steps = rows.view(f"{order}u{bits // 8}").reshape(shape)
+        rows = steps.cumsum(axis=1, dtype=f"u{bits // 8}")
+        order = "="
+    return rows.view(f"{order}{page.kind}{bits // 8}").reshape(shape)
+
+
+def loose_bits(rows:np.ndarray, bits:int, count:int) -> np.ndarray:
+    "See numbers of any few bits in rows of bytes; returns an array of shape (height, count)."
+    numbers = np.zeros((len(rows), count), np.uint16)
+    for some in row_blocks(len(rows), count):
+        each = np.unpackbits(rows[some], axis=1, count=count * bits).reshape(-1, count, bits)
+        for bit in range(bits):
+            numbers[some] = numbers[some] * 2 + each[:, :, bit]
+    return numbers
+
+# %% ../nbs/appendix/pictures.ipynb #pi000041
+def read_pixels(
+    path:str|Path, # Image file
+) -> np.ndarray: # Red, green and blue, uint8, shape (H, W, 3)
+    "Read an image file; whatever goes wrong is an `InputError` that names it."
+    decoded = decode_file(path)
+    if decoded.note:
+        warnings.warn(f"A picture has {decoded.note}", stacklevel=3)
+    return decoded.pixels
+
+
+def decode_file(path:str|Path) -> Decoded:
+    "Decode an image file, and name it in every error."
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected an image file, found none at {path}; {look_again}")
+    try:
+        with silence, open(path, "rb") as file:
+            return decode(file)
+    except Exception as error:  # decoders raise all sorts of things; here each of them names its file
+        reason = reason_of(error, path.suffix.lower())
+        raise InputError(f"Expected an image that can be read, got {path}: {reason}") from error
+
+
+def reason_of(error:Exception, ending:str="") -> str:
+    "Say why a picture could not be read."
+    if not isinstance(error, UnidentifiedImageError):
+        return str(error) or type(error).__name__
+    advice = f"; {unreadable_types[ending]} reads {ending} files, convert it" if ending in unreadable_types else ""
+    return f"its content is of no kind of picture that is read here{advice}"
+
+
+look_again = "check the path, or the folder you are in"
+
+# %% ../nbs/appendix/pictures.ipynb #pi000042
+class Silence:
+    "Warnings are off while any thread is inside."
+    # Where threads come and go, `warnings.catch_warnings` alone may leave them off for good.
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.caught = warnings.catch_warnings()
+
+    def __enter__(self):
+        with self.lock:
+            if self.inside == 0:
+                self.caught = warnings.catch_warnings()
+                self.caught.__enter__()
+                warnings.simplefilter("ignore")
+            self.inside += 1
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.caught.__exit__(None, None, None)
+
+
+silence = Silence()
+
+# %% ../nbs/appendix/pictures.ipynb #pi000043
+def pixels_of(
+    image:object, # Path, bytes of a file, PIL image, array (H, W, 3) or (H, W), tensor (3, H, W)
+) -> np.ndarray: # Red, green and blue, uint8, shape (H, W, 3)
+    "Take a picture in any of the forms in which people hold one."
+    if isinstance(image, (str, Path)):
+        return read_pixels(image)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return pixels_from(io.BytesIO(image))
+    if isinstance(image, io.BytesIO):
+        return pixels_from(io.BytesIO(image.getvalue()))
+    if isinstance(image, Image.Image):
+        return pixels_from(image)
+    if isinstance(image, np.ndarray):
+        return pixels_of_array(image)
+    if hasattr(image, "detach") and hasattr(image, "numpy"):  # a tensor; this page needs no torch
+        return pixels_of_tensor(image)
+    raise InputError(
+        "Expected a picture: a path, the bytes of a file, a PIL image, an array (H, W, 3) or (H, W), "
+        f"or a tensor (3, H, W), got {type(image).__name__}"
+    )
+
+
+def pixels_from(source:io.BytesIO|Image.Image) -> np.ndarray:
+    "Decode the bytes of a file, or take over a picture of Pillow's."
+    try:
+        with silence:
+            decoded = decode(source) if isinstance(source, io.BytesIO) else from_pillow(source)
+    except Exception as error:  # of any decoder
+        what = f"{len(source.getvalue()):,} bytes" if isinstance(source, io.BytesIO) else repr(source)
+        raise InputError(f"Expected an image that can be read, got {what}: {reason_of(error)}") from error
+    if decoded.note:
+        warnings.warn(f"A picture has {decoded.note}", stacklevel=4)
+    return decoded.pixels
+
+
+def pixels_of_array(array:np.ndarray) -> np.ndarray:
+    "Take an array of shades: uint8, bool, or decimal numbers from 0 to 1."
+    shape = array.shape
+    if array.ndim == 3 and shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or 0 in shape or (array.ndim == 3 and shape[2] != 3):
+        advice = "give a PIL image, which says what its bands are" if array.ndim == 3 and shape[-1] in (2, 4) else ""
+        advice = "move the bands to the end: array.transpose(1, 2, 0)" if shape[:1] == (3,) and not advice else advice
+        advice = "give its pictures one by one" if array.ndim == 4 else advice
+        raise InputError(
+            f"Expected an array of shape (H, W, 3) or (H, W), got {shape}; {advice or 'keep its three colours'}"
+        )
+    if array.dtype.kind == "f" and not (array.min() >= 0 and array.max() <= 1):
+        raise InputError(
+            f"Expected decimal numbers from 0 to 1, got {array.min():g} to {array.max():g}; "
+            "scale them, or give whole numbers from 0 to 255 as uint8"
+        )
+    if array.dtype.kind not in "fb" and array.dtype != np.uint8:
+        raise InputError(
+            f"Expected an array of uint8, bool, or decimal numbers from 0 to 1, got {array.dtype}; "
+            "scale it to 0 to 255 and call .astype(numpy.uint8)"
+        )
+    if array.dtype != np.uint8:
+        array = (array * np.float64(255)).round().astype(np.uint8)
+    return np.ascontiguousarray(to_colours(array))
+
+
+def pixels_of_tensor(tensor:Any) -> np.ndarray:
+    "Take a tensor as torchvision makes them: bands, height and width; uint8, or decimal numbers from 0 to 1."
+    if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
+        raise InputError(
+            f"Expected a tensor of shape (3, H, W) or (1, H, W), got {tuple(tensor.shape)}; "
+            "give the pictures of a batch one by one, and a tensor (H, W, 3) as an array: tensor.numpy()"
+        )
+    tensor = tensor.detach().cpu()
+    if tensor.is_floating_point():
+        tensor = tensor.float()  # NumPy has no bfloat16
+    return pixels_of_array(tensor.numpy().transpose(1, 2, 0))
+
+# %% ../nbs/appendix/pictures.ipynb #pi000061
+def plain_name(
+    name:object, # What somebody is called
+    most:int=40, # Characters that have room; the middle of a longer name gives way to dots
+) -> str: # One line of characters that can be printed
+    "Write a name in one line: control characters as Python escapes them, the middle left out where it is long."
+    text = str(name)
+    short = "".join(char if char.isprintable() else escaped(char) for char in text[:most] + text[most:][-most:])
+    if len(text) <= most and len(short) <= most:
+        return short
+    return f"{short[:most - most // 3 - 1]}…{short[-(most // 3):]}"
+
+
+def escaped(char:str) -> str:
+    "Write a character as Python does in a string."
+    return char.encode("unicode_escape").decode("ascii")
+
+# %% ../nbs/appendix/pictures.ipynb #pi000062
+def write_name(
+    text:Text, # Title, label or any other text of a figure; its line breaks stay
+    most:int=60, # Characters a line
+) -> Text: # The same
+    "Make sure that a text is drawn as it stands: no mathematics, no missing characters, no long lines."
+    lines = [plain_name(line, most) for line in text.get_text().split("\n")]
+    content = "\n".join(lines)
+    text.set_parse_math(False)
+    lacking = set(content) - set("\n") - characters_of(own_font(text))
+    if lacking:
+        families, lacking = families_with(lacking)
+        text.set_fontfamily([*text.get_fontfamily(), *families])
+        content = "".join(escaped(char) if char in lacking else char for char in content)
+    text.set_text(content)
+    return text
+
+
+def write_names(legend:Legend) -> Legend:
+    "Do the same with the title and all entries of a legend."
+    for text in (legend.get_title(), *legend.get_texts()):
+        write_name(text)
+    return legend
+
+
+def own_font(text:Text) -> str:
+    "Return the file of the font in which a text is drawn."
+    return str(font_manager.findfont(text.get_fontproperties()))
+
+
+@cache
+def characters_of(
+    file:str, # Font
+    index:int=0, # Number of the font in a collection
+) -> frozenset[str]: # Empty for a font that cannot be read or has no outlines
+    "Return the characters that a font can draw."
+    try:
+        font = FT2Font(file, face_index=index) if index else FT2Font(file)
+    except (OSError, RuntimeError, TypeError):  # TypeError: a Matplotlib that knows only the first of a collection
+        return frozenset()
+    return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()
+
+
+def families_with(
+    wanted:set[str], # Characters
+) -> tuple[list[str], set[str]]: # Names of font families, and the characters that no font has
+    "Find installed fonts for some characters, those that are meant for many scripts first."
+    families = []
+    lacking = set(wanted)
+    upright = [font for font in font_manager.fontManager.ttflist if is_for_text(font)]
+    for font in sorted(upright, key=lambda font: (not many_scripts.search(font.name), font.name, font.weight != 400)):
+        if not lacking:
+            break
+        found = lacking & characters_of(font.fname, getattr(font, "index", 0))
+        if found and is_found(font):
+            families.append(font.name)
+            lacking -= found
+    return families, lacking
+
+
+def is_for_text(font:font_manager.FontEntry) -> bool:
+    "Tell whether a font is upright, and none of TeX's, whose signs stand at other characters' numbers."
+    return font.style == "normal" and not re.match("cm[a-z]+10|LastResort|Last Resort|STIXSize|STIXNonUni", font.name)
+
+
+def is_found(font:font_manager.FontEntry) -> bool:
+    "Tell whether Matplotlib finds this very font by the name of its family."
+    properties = font_manager.FontProperties(family=[font.name])
+    return str(font_manager.findfont(properties, fallback_to_default=False)) == font.fname
+
+
+many_scripts = re.compile("CJK|Noto Sans|Unicode|Han|Hei|Gothic|Song|Ming|Unifont|Symbol|Emoji")

@@ -7,11 +7,13 @@ __all__ = ['search', 'Backend', 'Index', 'plot_closest_imgs', 'rerank']
 
 # %% ../nbs/06_retrieval.ipynb #fe3980c4
 import os
+import re
 import sys
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -22,15 +24,24 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
 
-from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_positive, check_share, check_whole
 from siamese_nbdev.data import read_image
 from siamese_nbdev.dataset import resize
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, embed_batch
+from siamese_nbdev.embeddings import (
+    EmbeddingSet,
+    check_same_model,
+    check_same_network,
+    embed_batch,
+    embed_images,
+    texts_of,
+)
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
+from siamese_nbdev.manifests import clean_label, file_keys, name_some, text_of
 from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.neighbours import (
-    NO_LENGTH,
     distances_between,
     finite_squares,
     metrics_known,
@@ -39,20 +50,22 @@ from siamese_nbdev.neighbours import (
     on_device,
     pair_distances,
     rank_pairs,
-    squared_lengths,
 )
+from siamese_nbdev.pictures import pixels_of, plain_name, write_name
 from siamese_nbdev.runtime import evaluating
 
 # %% ../nbs/06_retrieval.ipynb #727808c0
 def search(
-    query, # EmbeddingSet, image file, or uint8 array (H, W, 3)
+    query, # EmbeddingSet or, with `model`, pictures: file, bytes, PIL image, array, several of them, dataset, manifest
     gallery:EmbeddingSet, # Where to search
     *,
     top_k:int=10, # Images to return for each query; fewer where the gallery is smaller
-    model:SiameseNet|None=None, # Network, where the query is an image
+    model:SiameseNet|None=None, # Network of the gallery, where the query is pictures
     metric:str="euclidean", # "euclidean" or "cosine"
-    where:dict|None=None, # Search only rows with these values: column -> value or list of values
+    where:dict|None=None, # Search only rows with these values, compared as text: column -> value or several
     exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
+    exclude_same:str|tuple[str, ...]=(), # Further columns, such as "session": as with the camera
+    max_distance:float|None=None, # Leave out what is farther away; who has no hit is listed in `.attrs["nobody"]`
     chunk:int|None=None, # Rows of the gallery to look at in one go; None chooses
     device:str|None=None, # Where to compute, such as "cuda"; None is the processor
 ) -> pd.DataFrame: # One row a hit: `query`, `rank` (from 1), `path`, `label`, `distance`, `correct`, `query_label`
@@ -61,11 +74,12 @@ def search(
     check_device(device)
     if chunk is not None:
         check_whole("chunk", chunk)
-    question = make_question(query, gallery, top_k, model, where, exclude_same_camera)
+    wishes = Wishes(top_k, where, exclude_same_camera, exclude_same, max_distance)
+    question = make_question(query, gallery, model, wishes)
     vectors = np.asarray(gallery.vectors)
     ask = partial(nearest, gallery=vectors, metric=metric, chunk=chunk, device=device)
-    found, distances = exact_search(question, gallery.manifest, ask)
-    return hits_table(question.query.manifest, gallery.manifest, found, distances)
+    found, distances = exact_search(question, gallery, ask)
+    return hits_table(question, gallery.manifest, found, distances)
 
 # %% ../nbs/06_retrieval.ipynb #aa7797d8
 @dataclass(eq=False)
@@ -74,25 +88,37 @@ class Question:
     query:EmbeddingSet # Questions, one or many
     top_k:int # How many answers each can have at most
     rows:np.ndarray|None # Rows of the gallery that are searched, ascending; None is all of them
-    exclude_same_camera:bool # Leave out images of the query's identity and camera, where both are known
+    columns:list[str] # Where an image of the query's identity must have another value than the query
+    max_distance:float|None # What is farther away is no answer
+
+
+@dataclass
+class Wishes:
+    "What a caller asks for, in the words of `search`."
+    top_k:int
+    where:dict|None
+    exclude_same_camera:bool
+    exclude_same:str|tuple[str, ...]
+    max_distance:float|None
 
 
 def make_question(
-    query, # EmbeddingSet, image file, or uint8 array (H, W, 3)
+    query, # EmbeddingSet, or pictures
     gallery:EmbeddingSet, # What will be searched
-    top_k:int, # Images to return for each query
-    model:SiameseNet|None, # Network, where the query is an image
-    where:dict|None, # Search only rows with these values
-    exclude_same_camera:bool, # Leave out images of the query's identity and camera
+    model:SiameseNet|None, # Network, where the query is pictures
+    wishes:Wishes, # Of the caller
 ) -> Question:
-    "Embed the query where it is an image, and check that everything fits the gallery."
-    top_k = check_whole("top_k", top_k)
+    "Embed the query where it is pictures, and check that everything fits the gallery."
+    top_k = check_whole("top_k", wishes.top_k)
+    if wishes.max_distance is not None:
+        check_positive("max_distance", wishes.max_distance, advice="leave it out to have no limit")
+    rows = rows_where(gallery, wishes.where)
     if not isinstance(query, EmbeddingSet):
-        query = embed_one(query, gallery, model)
+        query = embed_query(query, gallery, model)
     check_same_network(query, gallery)
-    rows = rows_where(gallery.manifest, where)
     searched = len(gallery) if rows is None else len(rows)
-    return Question(query, min(top_k, searched), rows, exclude_same_camera)
+    columns = exclusion_columns(query, gallery, wishes.exclude_same_camera, wishes.exclude_same)
+    return Question(query, min(top_k, searched), rows, columns, wishes.max_distance)
 
 
 def check_device(device:str|None) -> None:
@@ -107,74 +133,270 @@ def check_device(device:str|None) -> None:
         ) from error
 
 
-def embed_one(image, gallery:EmbeddingSet, model:SiameseNet|None) -> EmbeddingSet:
-    "Embed a query that is a file or an array of pixels."
-    if model is None:
-        raise InputError(
-            "Expected model= with a query that is an image, got none; "
-            "call search(image, gallery, model=load_model(folder))"
-        )
-    name = Path(image).as_posix() if isinstance(image, (str, Path)) else "image"
-    pixels = torch.from_numpy(np.array(picture_of(image, model.image_size)))
-    images = pixels.permute(2, 0, 1)[None].float() / 255
-    with evaluating(model):
-        vectors = embed_batch(model, images, flip=bool(gallery.meta.get("flip", False)))
-    manifest = pd.DataFrame(dict(path=[name]))
-    return EmbeddingSet(vectors.numpy(), manifest, dict(model_id=model.model_id()))
-
-
 def picture_of(image, image_size:tuple[int, int]) -> np.ndarray:
-    "Return a file or an array as uint8 pixels of the network's size."
-    if isinstance(image, (str, Path)):
-        image = read_image(image)
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(
-            f"Expected an EmbeddingSet, an image file or an array of type uint8 and shape (H, W, 3), got {got}"
-        )
-    return resize(image, image_size)
+    "Return a picture in any form as uint8 pixels of the network's size."
+    return resize(pixels_of(image), image_size)
 
 
-def rows_where(manifest:pd.DataFrame, where:dict|None) -> np.ndarray|None:
+def rows_where(gallery:EmbeddingSet, where:dict|None) -> np.ndarray|None:
     "Return the numbers of the rows that fit all conditions; None, without conditions, is all of them."
-    if not len(manifest): raise InputError("Expected images in the gallery, got none")
-    if not where: return None
-    fits = np.ones(len(manifest), dtype=bool)
+    if not len(gallery):
+        raise InputError("Expected images in the gallery, got none")
+    if where is None:
+        return None
+    if not isinstance(where, dict):
+        raise InputError(f"Expected where to be a dict of column -> value or values, got {where!r}")
+    fits = np.ones(len(gallery), dtype=bool)
     for column, wanted in where.items():
-        if column not in manifest:
+        if column not in gallery.manifest:
             raise InputError(
                 f"Expected where to name columns of the gallery's manifest, got {column!r}; "
-                f"it has {', '.join(manifest)}"
+                f"it has {', '.join(gallery.manifest)}"
             )
-        values = [wanted] if isinstance(wanted, str) else list(wanted)
-        fits &= manifest[column].isin(values).to_numpy()
-    if not fits.any(): raise InputError(f"Expected images in the gallery where {where}, got none")
-    return np.flatnonzero(fits)
+        fits &= rows_with(gallery, column, wanted)
+    if not fits.any():
+        raise InputError(f"Expected images in the gallery where {where}, got none; {values_of(gallery, list(where))}")
+    return np.flatnonzero(fits) if where else None
+
+
+def rows_with(gallery:EmbeddingSet, column:str, wanted:Any) -> np.ndarray:
+    "Mark the rows whose value, as text, is one of those wanted (None: is missing), shape (N,)."
+    values = list(wanted) if is_several(wanted) else [wanted]
+    try:
+        texts = [text_of(value) for value in values]
+    except TypeError as error:
+        raise InputError(
+            f"Expected where to give text, numbers or None for the column {column}, got {error}; "
+            "several values stand in a list"
+        ) from error
+    texts = [None if text is None else clean_label(text) or None for text in texts]
+    known = [text for text in texts if text is not None]
+    held = pd.Series(texts_of(pd.Series(gallery.manifest[column])), dtype=object)
+    fits = held.isin(known).to_numpy()
+    if column == "path" and not set(known) <= set(held[fits]):
+        fits |= pd.Series(gallery.files, dtype=object).isin(set(file_keys(known))).to_numpy()
+    return fits | held.isna().to_numpy() if None in texts else fits
+
+
+def is_several(wanted:object) -> bool:
+    "Tell a collection of values from one value."
+    is_one = isinstance(wanted, (str, bytes, dict)) or getattr(wanted, "ndim", 1) == 0
+    return isinstance(wanted, Iterable) and not is_one
+
+
+def values_of(gallery:EmbeddingSet, columns:list[str], most:int=5) -> str:
+    "Say which values some columns hold."
+    parts = []
+    for column in columns:
+        values = sorted(set(texts_of(pd.Series(gallery.manifest[column]))) - {None})
+        parts.append(f"{column} holds {name_some([repr(value) for value in values], most) or 'nothing'}")
+    return ", ".join(parts)
+
+# %% ../nbs/06_retrieval.ipynb #e3fb6b96
+@dataclass
+class Pictures:
+    "Pictures that ask, to be looked at one after the other."
+    items:Iterable # In any form that `pixels_of` takes
+    manifest:pd.DataFrame # One row for each
+    is_file:np.ndarray # Whether its path leads to a file, bool (N,)
+    labels:list = field(default_factory=list) # Filled while `items` are looked at, where they bring labels
+    classes:Sequence = () # What labels that are numbers stand for, where that is known
+
+
+def embed_query(query, gallery:EmbeddingSet, model:SiameseNet|None) -> EmbeddingSet:
+    "Embed pictures as those of the gallery were embedded."
+    model = check_model(model, gallery)
+    flip = bool(gallery.meta.get("flip", False))
+    if isinstance(query, pd.DataFrame):
+        return embed_images(model, query, flip=flip, on_error="raise", progress=False)
+    pictures = pictures_of(query)
+    vectors = np.empty((len(pictures.manifest), model.embedding_size), np.float32)
+    with evaluating(model):
+        for start, images in batches_of(pictures.items, model.image_size):
+            vectors[start:start + len(images)] = embed_batch(model, images, flip=flip)
+    manifest = with_labels(pictures, gallery)
+    embedded = EmbeddingSet(vectors, manifest, dict(model_id=model.model_id(), flip=flip))
+    embedded.files[~pictures.is_file] = None
+    return embedded
+
+
+def check_model(model:SiameseNet|None, gallery:EmbeddingSet) -> SiameseNet:
+    "Refuse pictures without a network, or with another network than the gallery's."
+    if not isinstance(model, SiameseNet):
+        got = "none" if model is None else type(model).__name__
+        raise InputError(
+            f"Expected model= with a query that is no EmbeddingSet, a SiameseNet, got {got}; "
+            "call search(image, gallery, model=load_model(folder))"
+        )
+    check_same_model(dict(model_id=model.model_id()), gallery.meta)
+    return model
+
+
+def batches_of(items:Iterable, image_size:tuple[int, int], size:int=32) -> Iterator[tuple[int, Tensor]]:
+    "Yield batches of pictures, floats in [0, 1] of shape (B, 3, H, W), and the number of the first."
+    resized = (torch.from_numpy(np.array(picture_of(item, image_size))).permute(2, 0, 1) for item in items)
+    start = 0
+    while batch := list(islice(resized, size)):
+        yield start, torch.stack(batch).float() / 255
+        start += len(batch)
+
+
+def pictures_of(query) -> Pictures:
+    "Find out whether a query is one picture or several, and what each is called."
+    if isinstance(query, Dataset):
+        return pictures_of_dataset(query)
+    is_batch = isinstance(query, (np.ndarray, Tensor)) and query.ndim == 4
+    if not isinstance(query, (list, tuple)) and not is_batch:
+        return named([query])
+    if not len(query):
+        raise InputError("Expected at least one picture to search for, got none")
+    return named(list(query))
+
+
+def named(items:Sequence) -> Pictures:
+    "Name pictures: by their paths, and those without a path by their numbers."
+    paths = [text_of(item) if isinstance(item, (str, Path)) else None for item in items]
+    names = [name_without_file(number, paths) if path is None else path for number, path in enumerate(paths, 1)]
+    is_file = np.array([path is not None for path in paths])
+    return Pictures(items, pd.DataFrame(dict(path=names), dtype="str"), is_file)
+
+
+def name_without_file(number:int, paths:list) -> str:
+    "Name a picture by its number, as no file is called."
+    name = f"image {number}" if len(paths) > 1 else "image"
+    return f"{name} without a file" if name in paths else name
+
+
+def pictures_of_dataset(dataset:Dataset) -> Pictures:
+    "Take the pictures of a torch dataset, and their labels; one of ours has a manifest."
+    whole:Any = dataset
+    items = whole if hasattr(whole, "__len__") else list(whole)
+    if not len(items):
+        raise InputError("Expected a dataset with pictures to search for, got an empty one")
+    rows = np.arange(len(items))
+    while isinstance(whole, Subset):
+        rows = np.asarray(whole.indices)[rows]
+        whole = whole.dataset
+    labels = []
+    pictures = (picture_in(items[row], labels) for row in range(len(items)))
+    manifest = getattr(whole, "manifest", None)
+    if isinstance(manifest, pd.DataFrame) and "path" in manifest:
+        return Pictures(pictures, manifest.iloc[rows], np.ones(len(items), dtype=bool))
+    names = named([None] * len(items))
+    return Pictures(pictures, names.manifest, names.is_file, labels, getattr(whole, "classes", ()))
+
+
+def picture_in(item, labels:list):
+    "Return the picture of a dataset's item, which is it or a pair of it and a label, and note the label."
+    if not isinstance(item, (tuple, list)):
+        labels.append(None)
+        return item
+    if len(item) != 2 or getattr(item[1], "ndim", 0):
+        raise InputError(
+            f"Expected a dataset whose items are pictures, or pairs of a picture and a label, got {len(item)} things; "
+            "embed it by a manifest, or give a list of pictures"
+        )
+    labels.append(item[1])
+    return item[0]
+
+
+def with_labels(pictures:Pictures, gallery:EmbeddingSet) -> pd.DataFrame:
+    "Give a manifest the labels that came with pictures: by the names of classes, or as the gallery has them."
+    labels = pictures.labels
+    if all(label is None for label in labels):
+        return pictures.manifest
+    texts = [text_of(label) for label in labels]
+    names = {str(number): text_of(name) for number, name in enumerate(pictures.classes)}
+    known = set(gallery.manifest["label"]) if "label" in gallery.manifest else set()
+    # A class is called by its number only where the gallery does that, and knows no names.
+    if names and (known & set(names.values()) or not known & set(texts)):
+        texts = [names.get(text, text) for text in texts]
+    return pictures.manifest.assign(label=texts)
 
 # %% ../nbs/06_retrieval.ipynb #cc5048e4
-def forbidding_columns(query:pd.DataFrame, gallery:pd.DataFrame, exclude_same_camera:bool) -> list[list[str]]:
-    "Name the columns which, if all are equal, forbid an image as an answer."
-    knows_cameras = all(column in frame for column in ("label", "camera") for frame in (query, gallery))
-    if exclude_same_camera and knows_cameras: return [["path"], ["label", "camera"]]
-    return [["path"]]
+def exclusion_columns(
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
+    exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
+    exclude_same:str|tuple[str, ...]=(), # Further columns: images of the query's identity with the same value there
+) -> list[str]: # Columns of both manifests
+    "Name the columns in which an image of the query's identity must differ from it; those that are named must exist."
+    named = [exclude_same] if isinstance(exclude_same, str) else list(exclude_same)
+    manifests = dict(query=query.manifest, gallery=gallery.manifest)
+    for column in named:
+        check_exclusion(column, manifests)
+    knows_cameras = all(column in frame for column in ("label", "camera") for frame in manifests.values())
+    if exclude_same_camera and knows_cameras:
+        named.insert(0, "camera")
+    return list(dict.fromkeys(named))
+
+
+def check_exclusion(column:str, manifests:dict[str, pd.DataFrame]) -> None:
+    "Refuse a column that cannot tell which images of an identity are too easy."
+    if column in ("path", "label"):
+        raise InputError(f"Expected exclude_same to name columns like session or camera, got {column!r}")
+    for name, frame in manifests.items():
+        lacking = [wanted for wanted in ("label", column) if wanted not in frame]
+        if lacking:
+            raise InputError(
+                f"Expected exclude_same to name columns of both manifests, and labels in both, got {column!r}, "
+                f"and a {name} without {' and '.join(lacking)}; it has {', '.join(frame)}"
+            )
 
 
 def excluded_pairs(
-    query:pd.DataFrame, # Manifest of the queries
-    gallery:pd.DataFrame, # Manifest of the gallery
-    exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
+    columns:Sequence[str]=("camera",), # What `exclusion_columns` returns
 ) -> tuple[np.ndarray, np.ndarray]: # Numbers of queries and of gallery rows; a pair that is forbidden twice comes twice
-    "List the pairs that must not count: an image and itself, and an identity in the query's own camera."
-    pairs = [np.empty((0, 2), np.int64)]
-    for columns in forbidding_columns(query, gallery, exclude_same_camera):
-        mine = query[columns].assign(who=np.arange(len(query))).dropna()
-        # A quick look at one column leaves few rows to match.
-        rows = np.flatnonzero(gallery[columns[0]].isin(mine[columns[0]]))
-        theirs = gallery[columns].iloc[rows].assign(row=rows)
-        both = mine.merge(theirs, on=columns)
-        pairs.append(both[["who", "row"]].to_numpy(np.int64))
-    who, rows = np.concatenate(pairs).T
-    return who, rows
+    "List the pairs that must not count: a file and itself, and an identity with the query's value in a column."
+    return joined(same_files(query, gallery), same_in_columns(query, gallery, columns))
+
+
+def same_files(query:EmbeddingSet, gallery:EmbeddingSet) -> tuple[np.ndarray, np.ndarray]:
+    "List the pairs of one file."
+    mine, theirs = (pd.DataFrame(dict(file=pd.Series(part.files, dtype=object))) for part in (query, gallery))
+    return equal_pairs(mine, theirs)
+
+
+def same_in_columns(
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
+    columns:Sequence[str], # What `exclusion_columns` returns
+) -> tuple[np.ndarray, np.ndarray]: # Numbers of queries and of gallery rows
+    "List the pairs of one identity that have the same value in a column."
+    pairs = []
+    for column in columns:
+        mine = comparable(query.manifest, column)
+        # A quick look at the labels leaves few rows to match.
+        rows = np.flatnonzero(gallery.manifest["label"].isin(mine["label"].dropna()))
+        theirs = comparable(gallery.manifest.iloc[rows], column)
+        who, found = equal_pairs(mine, theirs)
+        pairs.append((who, rows[found]))
+    return joined(*pairs)
+
+
+def joined(*pairs:tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    "Put lists of pairs into one."
+    nothing = np.empty(0, np.int64)
+    who = [nothing, *(first for first, _ in pairs)]
+    rows = [nothing, *(second for _, second in pairs)]
+    return np.concatenate(who), np.concatenate(rows)
+
+
+def equal_pairs(mine:pd.DataFrame, theirs:pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    "List the rows of two tables that are equal in all columns; what is missing equals nothing."
+    first = mine.assign(who=np.arange(len(mine))).dropna()
+    name = str(mine.columns[0])
+    rows = np.flatnonzero(theirs[name].isin(first[name]))
+    second = theirs.iloc[rows].assign(row=rows).dropna()
+    both = first.merge(second, on=list(mine))
+    return both["who"].to_numpy(np.int64), both["row"].to_numpy(np.int64)
+
+
+def comparable(manifest:pd.DataFrame, column:str) -> pd.DataFrame:
+    "Take the labels and a column as text, so that 2 equals \"2\"."
+    return pd.DataFrame({name: texts_of(pd.Series(manifest[name])) for name in ("label", column)}, dtype="str")
 
 
 QUERIES_AT_ONCE = 4096  # their tables of distances and their excluded pairs are in memory together
@@ -182,7 +404,7 @@ QUERIES_AT_ONCE = 4096  # their tables of distances and their excluded pairs are
 
 def exact_search(
     question:Question, # What is asked
-    gallery:pd.DataFrame, # Manifest of the gallery
+    gallery:EmbeddingSet, # What is searched
     ask:Callable, # Called with query vectors, top_k=, rows= and excluded=; answers as `nearest` does
 ) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k)
     "Search exactly, some thousand queries at a time, leaving out what does not count."
@@ -190,16 +412,55 @@ def exact_search(
     found, distances = nothing_found(len(query), question.top_k)
     for start in range(0, len(query), QUERIES_AT_ONCE):
         part = slice(start, start + QUERIES_AT_ONCE)
-        excluded = excluded_pairs(query.manifest.iloc[part], gallery, question.exclude_same_camera)
-        vectors = np.ascontiguousarray(query.vectors[part])
-        answer = ask(vectors, top_k=question.top_k, rows=question.rows, excluded=excluded)
-        found[part], distances[part] = answer
+        asked = query.select(np.arange(len(query))[part])
+        found[part], distances[part] = search_part(asked, question, gallery, ask)
     return found, distances
 
 
-def hits_table(query:pd.DataFrame, gallery:pd.DataFrame, rows:np.ndarray, distances:np.ndarray) -> pd.DataFrame:
+def search_part(
+    query:EmbeddingSet, # Some queries
+    question:Question, # What is asked
+    gallery:EmbeddingSet, # What is searched
+    ask:Callable, # As above
+) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k)
+    "Search exactly for some queries; a few do not have the files of a whole gallery resolved."
+    top_k = question.top_k
+    ask = partial(ask, query.vectors, rows=question.rows)
+    others = same_in_columns(query, gallery, question.columns)
+    if not gallery.knows_files and len(query) * (top_k + 1) * FEW_FILES < len(gallery):
+        answer = without_itself(query, gallery, *ask(top_k=top_k + 1, excluded=others))
+        if answer is not None:
+            return answer
+    return ask(top_k=top_k, excluded=joined(same_files(query, gallery), others))
+
+
+FEW_FILES = 10  # where fewer than one in so many rows can be an answer, only the files of answers are looked at
+
+
+def without_itself(
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # What was searched
+    rows:np.ndarray, # Found, one more than wanted, shape (Q, top_k + 1)
+    distances:np.ndarray, # Likewise
+) -> tuple[np.ndarray, np.ndarray]|None: # Shape (Q, top_k); None where a query's file was found more than once
+    "Take the query's own file out of what was found."
+    who, ranks = np.nonzero(np.isfinite(distances))
+    rows = rows[who, ranks]
+    is_itself = are_equal(query.files[who], gallery.files_of(rows))
+    if np.bincount(who[is_itself]).max(initial=0) > 1:
+        return None
+    kept = distances[who, ranks][~is_itself]
+    return rank_pairs(who[~is_itself], rows[~is_itself], kept, len(query), distances.shape[1] - 1)
+
+
+def hits_table(question:Question, gallery:pd.DataFrame, rows:np.ndarray, distances:np.ndarray) -> pd.DataFrame:
     "Lay out hits as a table, one row a hit; an infinite distance marks a place that stayed empty."
-    numbers, ranks = np.nonzero(np.isfinite(distances))
+    query = question.query.manifest
+    is_found = np.isfinite(distances)
+    if question.max_distance is not None:
+        # In the digits of the table, so that a distance read there is a limit that includes it.
+        is_found &= distances.astype(np.float32) <= np.float32(question.max_distance)
+    numbers, ranks = np.nonzero(is_found)
     found = gallery.iloc[rows[numbers, ranks]].reset_index(drop=True)
     asked = query.iloc[numbers].reset_index(drop=True)
     nothing = pd.Series(pd.NA, index=found.index, dtype="str")
@@ -214,6 +475,8 @@ def hits_table(query:pd.DataFrame, gallery:pd.DataFrame, rows:np.ndarray, distan
     for name, frame in (("camera", found), ("query_camera", asked)):
         if "camera" in frame:
             hits[name] = frame["camera"]
+    nobody = query["path"].to_numpy(object)[~is_found.any(axis=1)]
+    hits.attrs.update(nobody=list(nobody), queries=len(query), max_distance=question.max_distance)
     return hits
 
 # %% ../nbs/06_retrieval.ipynb #a29a00cb
@@ -387,6 +650,10 @@ class FaissBackend(ExactBackend):
         super().build(gallery, metric)
 
 
+class MissingPackage(InputError, ImportError):
+    "A package that is needed for what was asked, and is not installed."
+
+
 def import_faiss() -> ModuleType:
     "Import faiss, or say how to get it."
     # On macOS and Windows torch and faiss each bring an OpenMP library, and the second one ends the program
@@ -396,7 +663,7 @@ def import_faiss() -> ModuleType:
     try:
         import faiss
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackage(
             "Expected faiss for an index of kind 'ivf' or 'hnsw', found none; "
             "pip install 'siamese-nbdev[faiss]', or use kind='exact'"
         ) from error
@@ -406,11 +673,8 @@ def import_faiss() -> ModuleType:
 
 
 def directions(vectors:np.ndarray, metric:str) -> np.ndarray:
-    "Prepare vectors for faiss, which measures squared Euclidean distances: for cosine, bring them to length 1."
-    vectors = np.ascontiguousarray(vectors)
-    if metric == "euclidean": return vectors
-    squares = squared_lengths(vectors)
-    return vectors / np.sqrt(squares.clip(NO_LENGTH))[:, None]
+    "Prepare vectors for faiss, which measures squared Euclidean distances."
+    return metrics_known[metric].directions(np.ascontiguousarray(vectors))
 
 
 def read_faiss(file:Path, shape:tuple[int, ...]) -> Any:
@@ -522,17 +786,20 @@ class Index:
 
     def search(
         self,
-        query, # EmbeddingSet, image file, or uint8 array (H, W, 3)
+        query, # EmbeddingSet or, with `model`, pictures in any form that `search` takes
         *,
         top_k:int=10, # Images to return for each query; fewer where the gallery is smaller
-        model:SiameseNet|None=None, # Network, where the query is an image
-        where:dict|None=None, # Search only rows with these values: column -> value or list of values
+        model:SiameseNet|None=None, # Network of the gallery, where the query is pictures
+        where:dict|None=None, # Search only rows with these values, compared as text: column -> value or several
         exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
+        exclude_same:str|tuple[str, ...]=(), # Further columns, such as "session": as with the camera
+        max_distance:float|None=None, # Leave out what is farther away; who has no hit is listed in `.attrs["nobody"]`
     ) -> pd.DataFrame: # As `search` returns it
         "Find the closest images; the query itself is never among them."
-        question = make_question(query, self.embeddings, top_k, model, where, exclude_same_camera)
+        wishes = Wishes(top_k, where, exclude_same_camera, exclude_same, max_distance)
+        question = make_question(query, self.embeddings, model, wishes)
         found, distances = self.find(question)
-        return hits_table(question.query.manifest, self.embeddings.manifest, found, distances)
+        return hits_table(question, self.embeddings.manifest, found, distances)
 
     def find(self, question:Question) -> tuple[np.ndarray, np.ndarray]:
         "Find rows and distances, shape (Q, top_k), approximately where that is enough, else exactly."
@@ -540,16 +807,16 @@ class Index:
         found, distances = nothing_found(len(query), question.top_k)
         waiting = np.arange(len(query))
         searched = len(self) if question.rows is None else len(question.rows)
-        fetch = (question.top_k + 10) * len(self) // searched
-        while len(waiting) and fetch <= len(self) // 20:
+        fetch = (question.top_k + SPARE) * len(self) // searched
+        while len(waiting) and fetch <= len(self) // WORTH_A_SHORTCUT:
             answer = self.find_quickly(question, waiting, fetch)
             if answer is None: break
             found[waiting], distances[waiting] = answer
             waiting = waiting[np.isinf(distances[waiting, -1])]
-            fetch *= 4
+            fetch *= GROWTH
         if len(waiting):
             rest = query if len(waiting) == len(query) else query.select(waiting)
-            answer = exact_search(replace(question, query=rest), self.embeddings.manifest, self.backend.exact)
+            answer = exact_search(replace(question, query=rest), self.embeddings, self.backend.exact)
             found[waiting], distances[waiting] = answer
         return found, distances
 
@@ -559,8 +826,7 @@ class Index:
         pairs = self.backend.candidates(vectors, fetch)
         if pairs is None: return None
         who, rows = pairs
-        asked = question.query.manifest.iloc[waiting]
-        counts = may_answer(asked, self.embeddings.manifest, who, rows, question.exclude_same_camera)
+        counts = may_answer(question.query, self.embeddings, waiting[who], rows, question.columns)
         if question.rows is not None:
             counts &= np.isin(rows, question.rows)
         who = who[counts]
@@ -582,7 +848,7 @@ class Index:
         where:dict, # Which images: column -> value or list of values, as for a search
     ) -> int: # How many they were
         "Take images out of the gallery; a graph (`hnsw`) cannot forget and is built again."
-        rows = rows_where(self.embeddings.manifest, where)
+        rows = rows_where(self.embeddings, where)
         if rows is None or len(rows) == len(self):
             raise InputError(
                 f"Expected where to name some of the images, got {where}, which is all; build another index"
@@ -609,13 +875,14 @@ class Index:
     @staticmethod
     def load(
         folder:str|Path, # Where `save` wrote
+        root:str|Path|None=None, # Where the pictures are now, if they have moved: as in EmbeddingSet.load
         *,
         device:str|None=None, # As above
         backend=None, # As above, where the index was saved with a backend of one's own
     ) -> "Index":
         "Open a saved index; its embedding set is mapped into memory, not read."
         folder = Path(folder)
-        embeddings = EmbeddingSet.load(folder)
+        embeddings = EmbeddingSet.load(folder, root)
         advice = "build the index again with Index(embeddings).save(folder)"
         entries = ("kind", "metric", "effort", "set")
         notes = read_notes(folder / "index.json", "an index", needs=entries, advice=advice)
@@ -629,6 +896,9 @@ class Index:
         return Index(embeddings, metric=notes["metric"], backend=opened)
 
 # %% ../nbs/06_retrieval.ipynb #b316a4d8
+SPARE = 10  # candidates beyond those wanted, since some will not count
+WORTH_A_SHORTCUT = 20  # to fetch more than one in so many rows takes as long as to look at all of them
+GROWTH = 4  # how many times as many are fetched where too few counted
 approximate_backends = dict(ivf=ListsBackend, hnsw=GraphBackend)
 
 
@@ -679,22 +949,31 @@ def set_digest(folder:Path) -> str:
 
 
 def may_answer(
-    query:pd.DataFrame, # Manifest of the queries
-    gallery:pd.DataFrame, # Manifest of the gallery
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
     who:np.ndarray, # The query of each pair, shape (P,)
     rows:np.ndarray, # The gallery row of each pair, shape (P,)
-    exclude_same_camera:bool, # Leave out images of the query's identity and camera, where both are known
+    columns:Sequence[str], # What `exclusion_columns` returns
 ) -> np.ndarray: # bool, shape (P,)
     "Say of pairs which may count as an answer: the rule of `excluded_pairs`, asked for single pairs."
-    may = np.ones(len(who), dtype=bool)
-    for columns in forbidding_columns(query, gallery, exclude_same_camera):
-        is_same = np.ones(len(who), dtype=bool)
-        for column in columns:
-            mine = query[column].iloc[who]
-            theirs = gallery[column].iloc[rows]
-            is_same &= (mine.to_numpy() == theirs.to_numpy()) & mine.notna().to_numpy()
-        may &= ~is_same
+    may = ~are_equal(query.files[who], gallery.files_of(rows))
+    if columns:
+        is_same_label = same_values(query, gallery, who, rows, "label")
+    for column in columns:
+        may &= ~(is_same_label & same_values(query, gallery, who, rows, column))
     return may
+
+
+def same_values(query:EmbeddingSet, gallery:EmbeddingSet, who:np.ndarray, rows:np.ndarray, column:str) -> np.ndarray:
+    "Say of pairs whether a value is known and the same, shape (P,)."
+    mine = texts_of(query.manifest[column].iloc[who])
+    theirs = texts_of(gallery.manifest[column].iloc[rows])
+    return are_equal(mine, theirs)
+
+
+def are_equal(mine:np.ndarray, theirs:np.ndarray) -> np.ndarray:
+    "Compare text that may be missing; what is missing equals nothing."
+    return (mine == theirs) & (mine != None)  # noqa: E711, element by element
 
 
 FETCHED_AT_ONCE = 2 ** 20  # numbers of vectors that a backend is asked for in one go: 4 MB
@@ -714,26 +993,25 @@ def measured(backend:Backend, queries:np.ndarray, who:np.ndarray, rows:np.ndarra
 def plot_closest_imgs(
     hits:pd.DataFrame, # What `search` returned, for one query or several
     *,
-    image=None, # The query's picture (file or array), where `hits` does not name its file
+    image=None, # The query's picture, or the list that was searched for, where `hits` does not name its file
     columns:int=8, # Closest images in a row
     caption:str|None=None, # Column to write below each image; None writes label and distance
     ax:Axes|None=None, # Draw into these axes; None makes a figure of fitting size
 ) -> Axes: # The axes, one row a query
-    "Draw queries with their closest images, right and wrong ones told apart."
-    check_hits(hits, image, columns, caption)
-    columns = min(columns, int(hits["rank"].to_numpy().max()))
-    first = hits["query"].iloc[0] if image is None else image
-    if not isinstance(first, np.ndarray):
-        first = read_image(first)
-    shape = cell_shape(hits, first)
-    queries = hits.groupby("query", sort=False)
-    height = len(queries) * shape.step
+    "Draw queries with their closest images, right and wrong ones told apart; who was not found is told too."
+    check_hits(hits, columns, caption)
+    rows = rows_to_draw(hits, image)
+    if not rows:
+        return draw_nobody(ax)
+    needed = [2 if row.words else 1 for row in rows]
+    columns = min(columns, max(*needed, *hits["rank"], 1))
+    shape = cell_shape(hits, rows[0].picture)
+    height = len(rows) * shape.step
     if ax is None:
         size = (columns + 1.5) * 1.05, height * 1.05
         _, ax = plt.subplots(figsize=size, facecolor="white", layout="constrained")
-    for row, (name, mine) in enumerate(queries):
-        picture = first if row == 0 else read_image(str(name))
-        draw_row(ax, shape, row, picture, mine.head(columns), caption)
+    for number, row in enumerate(rows):
+        draw_row(ax, shape, number, row, columns, caption)
     ax.set(xlim=(-0.05, columns + 1.4), ylim=(height - 0.1, -0.1), aspect="equal")
     ax.set_axis_off()
     return ax
@@ -745,18 +1023,70 @@ WRONG_COLOR = "#C44E52"
 UNKNOWN_COLOR = "#8C8C8C"
 
 
-def check_hits(hits:pd.DataFrame, image, columns:int, caption:str|None) -> None:
+def check_hits(hits:pd.DataFrame, columns:int, caption:str|None) -> None:
     "Refuse what cannot be drawn."
     missing = {"query", "rank", "path", "distance"} - set(getattr(hits, "columns", []))
     if missing:
         raise InputError(f"Expected hits as search returns them, got a table without {', '.join(sorted(missing))}")
-    if not len(hits): raise InputError("Expected hits as search returns them, got none")
     check_whole("columns", columns)
     if caption is not None and caption not in hits:
         raise InputError(f"Expected caption to be a column of hits, got {caption!r}; it has {', '.join(hits)}")
-    queries = len(hits["query"].unique())
-    if image is not None and queries > 1:
-        raise InputError(f"Expected hits of one query with image=, got {queries} queries")
+
+
+@dataclass
+class Row:
+    "What is drawn of one query."
+    picture:np.ndarray # Of the query
+    hits:pd.DataFrame # Its hits, nearest first
+    words:str = "" # Instead of hits
+
+
+def rows_to_draw(hits:pd.DataFrame, image) -> list[Row]:
+    "Find the pictures of all queries; those without a hit come last, where the table still tells of all."
+    found = {str(name): pd.DataFrame(mine) for name, mine in hits.groupby("query", sort=False)}
+    nobody = hits.attrs.get("nobody", [])
+    if len(found) + len(nobody) != hits.attrs.get("queries"):
+        nobody = []
+    limit = hits.attrs.get("max_distance")
+    words = "nobody" if limit is None else f"nobody within {limit:g}"
+    names = [*found, *nobody]
+    if not names and image is not None:
+        names = nobody = ["image"]
+    pictures = query_pictures(names, image)
+    rows = [Row(picture, mine) for picture, mine in zip(pictures, found.values(), strict=False)]
+    return rows + [Row(picture, hits.head(0), words) for picture in pictures[len(rows):]]
+
+
+def query_pictures(names:list[str], image) -> list[np.ndarray]:
+    "Return the pictures of queries: those given, by their numbers, or files."
+    if image is None:
+        return [read_query(name) for name in names]
+    is_batch = isinstance(image, (np.ndarray, Tensor)) and image.ndim == 4
+    items = list(image) if isinstance(image, (list, tuple)) or is_batch else [image]
+    if len(names) == len(items) == 1:
+        return [pixels_of(items[0])]
+    if len(items) == 1:
+        raise InputError(
+            f"Expected hits of one query with image=, got {len(names)} queries; give the list that was searched for"
+        )
+    by_name = dict(zip(named(items).manifest["path"], items, strict=True))
+    return [pixels_of(by_name[name]) if name in by_name else read_query(name) for name in names]
+
+
+def read_query(name:str) -> np.ndarray:
+    "Read the picture of a query from its file."
+    if not Path(name).is_file() and re.fullmatch(r"image( \d+)?", name):
+        raise InputError(f"Expected image= with the picture that is called {name!r} in the hits, since it is no file")
+    return read_image(name)
+
+
+def draw_nobody(ax:Axes|None) -> Axes:
+    "Say that there is nothing to draw."
+    if ax is None:
+        _, ax = plt.subplots(figsize=(2, 0.6), facecolor="white", layout="constrained")
+    ax.text(0.5, 0.5, "nobody", ha="center", va="center", fontsize=8)
+    ax.set_axis_off()
+    return ax
 
 
 @dataclass
@@ -788,20 +1118,26 @@ def frame_of(hit:dict) -> tuple[str, str]:
     return (UNKNOWN_COLOR, "same camera") if is_same_camera else (RIGHT_COLOR, "✓")
 
 
-def draw_row(ax:Axes, shape:CellShape, row:int, picture:np.ndarray, hits:pd.DataFrame, caption:str|None) -> None:
-    "Draw one query and its hits."
-    top = row * shape.step
-    label = hits["query_label"].iloc[0] if "query_label" in hits else None
-    text = "query " if is_missing(label) else f"query {label}"
-    draw_picture(ax, shape, picture, (0, top), QUERY_COLOR, text, "")
-    for number, hit in enumerate(hits.to_dict("records")):
+def draw_row(ax:Axes, shape:CellShape, number:int, row:Row, columns:int, caption:str|None) -> None:
+    "Draw one query and its hits, or the words that stand for them."
+    top = number * shape.step
+    label = row.hits["query_label"].iloc[0] if "query_label" in row.hits and len(row.hits) else None
+    text = "query " if is_missing(label) else f"query {plain_name(label, NAME_ROOM)}"
+    draw_picture(ax, shape, row.picture, (0, top), QUERY_COLOR, text, "")
+    if row.words:
+        ax.text(1.35, top + 0.45 * shape.tall, row.words, ha="left", va="center", fontsize=8, color="#333333")
+    for place, hit in enumerate(row.hits.head(columns).to_dict("records")):
         color, mark = frame_of(hit)
         if caption is not None:
-            text = str(hit[caption])
+            text = plain_name(hit[caption], CAPTION_ROOM)
         else:
-            known = "" if is_missing(hit.get("label")) else f"{hit['label']}  "
+            known = "" if is_missing(hit.get("label")) else f"{plain_name(hit['label'], NAME_ROOM)}  "
             text = f"{known}{hit['distance']:.2f}"
-        draw_picture(ax, shape, read_image(hit["path"]), (number + 1.35, top), color, text, mark)
+        draw_picture(ax, shape, read_image(hit["path"]), (place + 1.35, top), color, text, mark)
+
+
+NAME_ROOM = 12  # characters of a name that have room below a picture, beside the distance
+CAPTION_ROOM = 18  # and alone
 
 
 def draw_picture(
@@ -826,7 +1162,7 @@ def draw_picture(
     words = f"{text}\n{mark}" if len(mark) > 1 else f"{mark} {text}".strip()
     below = top + 0.9 * shape.tall + 0.05
     text_color = color if mark else "#333333"
-    ax.text(left + 0.45, below, words, ha="center", va="top", fontsize=8, color=text_color)
+    write_name(ax.text(left + 0.45, below, words, ha="center", va="top", fontsize=8, color=text_color))
 
 # %% ../nbs/06_retrieval.ipynb #00ab163a
 def rerank(
