@@ -8,16 +8,23 @@ __all__ = ['bootstrap_interval', 'evaluate_queries', 'evaluate_retrieval', 'comp
 
 # %% ../nbs/07_evaluation.ipynb #6f9ea9bf
 import hashlib
+import warnings
 from collections.abc import Iterator
-from itertools import pairwise
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice, pairwise
 
 import numpy as np
 import pandas as pd
+import torch
+from PIL import Image
 
-from siamese_nbdev.checks import InputError, check_positive, check_share, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_positive, check_share, check_whole
+from siamese_nbdev.data import as_manifest, check_columns, read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
-from siamese_nbdev.neighbours import distances_between, nearest
-from siamese_nbdev.retrieval import excluded_pairs
+from siamese_nbdev.manifests import file_keys, name_some, text_column
+from siamese_nbdev.neighbours import distances_between, metrics_known, nearest
+from siamese_nbdev.retrieval import excluded_pairs, exclusion_columns
 
 # %% ../nbs/07_evaluation.ipynb #9e5bb0a7
 def ranking_metrics(
@@ -76,14 +83,17 @@ def bootstrap_interval(
     repeats = check_whole("repeats", repeats)
     level = check_share("level", level)
     values = np.asarray(values, np.float64)
-    sums, counts = sums_by_identity(values, np.asarray(groups))
+    sums, counts = sums_by_identity(values, groups)
     identities = len(sums)
     rng = np.random.default_rng(seed)
     times = rng.multinomial(identities, np.full(identities, 1 / identities), size=repeats)  # how often each was drawn
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (times @ sums) / (times @ counts)
-    low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low.reshape(values.shape[1:]), high.reshape(values.shape[1:])
+    is_known = ~np.isnan(means).all(axis=0)
+    ends = np.full((2, means.shape[1]), np.nan)  # of a figure that nobody measured
+    ends[:, is_known] = np.nanquantile(means[:, is_known], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = ends.reshape(2, *values.shape[1:])
+    return low, high
 
 # %% ../nbs/07_evaluation.ipynb #d9fb5ba7
 def sums_by_identity(
@@ -95,13 +105,27 @@ def sums_by_identity(
         raise InputError(f"Expected one group for each value, got {len(values)} values and {len(groups)} groups")
     table = values.reshape(len(values), -1)
     is_known = ~np.isnan(table)
-    codes, names = pd.factorize(groups)
+    codes, names = identity_codes(groups)
+    without = int((codes < 0).sum())
+    if without:
+        raise InputError(f"Expected a group for each value, got {without} values without; leave them out")
 
     def add(columns):
         sums = [np.bincount(codes, weights=column, minlength=len(names)) for column in columns.T]
         return np.stack(sums, axis=1)
 
     return add(np.where(is_known, table, 0)), add(is_known.astype(float))
+
+
+def identity_codes(
+    labels:np.ndarray|pd.Series|list, # Identities: text, numbers or both
+) -> tuple[np.ndarray, np.ndarray]: # Numbers from 0, -1 where none is known; and the identities
+    "Number identities in the order in which they come; 7 and \"7\" are one."
+    column = pd.Series(labels).reset_index(drop=True)
+    if column.dtype.kind not in "iu":  # whole numbers cannot be misread, and there may be millions
+        column = text_column(column.rename("label"))
+    codes, names = pd.factorize(column)
+    return codes, np.asarray(names)
 
 # %% ../nbs/07_evaluation.ipynb #7faf44da
 def first_copies(vectors:np.ndarray) -> np.ndarray:
@@ -179,53 +203,195 @@ def rankings(
     distances:np.ndarray|None=None, # Ready-made distances, shape (Q, G), such as re-ranked ones
     *,
     metric:str="euclidean", # "euclidean" or "cosine"
-    exclude_same_camera:bool=True, # Market-1501's rule, where cameras are known
+    left_out:"LeftOut|None"=None, # What counts neither way; None is Market-1501's rule
 ) -> Iterator[np.ndarray]: # Whether each ranked image is right, bool, shape (some, G); left-out images last, as wrong
     "Rank the gallery for all queries, some at a time."
     check_same_network(query, gallery)
-    codes, _ = pd.factorize(np.concatenate([query.labels, gallery.labels]))
-    mine = codes[:len(query)]
+    left_out = left_out or find_left_out(query, gallery)
+    codes, _ = pd.factorize(np.concatenate([query.labels, gallery.labels]))  # -1 where it is not known
+    mine = np.where(left_out.is_asked, codes[:len(query)], -2)
     theirs = codes[len(query):]
     for part, table in distance_tables(query, gallery, distances, metric=metric):
         is_right = mine[part, None] == theirs[None, :]
-        excluded = excluded_pairs(query.manifest.iloc[part], gallery.manifest, exclude_same_camera)
-        table[excluded] = np.inf
-        is_right[excluded] = False
+        left_out.hide(part, table, is_right)
         yield in_order(table, is_right)
+
+# %% ../nbs/07_evaluation.ipynb #0e2009b9
+@dataclass(eq=False)
+class LeftOut:
+    "What counts neither way in a ranking."
+    query:EmbeddingSet # Q questions
+    gallery:EmbeddingSet # G answers
+    columns:list[str] # An image of the query's identity with the same known value in one of them is left out
+    is_asked:np.ndarray # Whether each query's identity is known and not to be ignored, bool (Q,)
+    is_ignored:np.ndarray # Whether each image of the gallery is to be ignored, bool (G,)
+    pairs:np.ndarray # Queries and images that are to be ignored for each other, ascending by query, shape (2, P)
+
+    def __post_init__(self):
+        self.ignored_of = np.zeros(len(self.query), np.int64)  # right answers lost to `pairs`, by query
+
+    def hide(self, part:slice, table:np.ndarray, is_right:np.ndarray) -> None:
+        "Send what some queries leave out to the end of their rankings, as wrong; both arrays have shape (some, G)."
+        some = np.arange(len(self.query))[part]
+        excluded = excluded_pairs(self.query.select(some), self.gallery, self.columns)
+        everywhere = (slice(None), np.flatnonzero(self.is_ignored))
+        begin, end = np.searchsorted(self.pairs[0], [some[0], some[-1] + 1])
+        who, rows = self.pairs[:, begin:end]
+        named = (who - some[0], rows)
+        for places in (excluded, everywhere, named):
+            if places is named:
+                np.add.at(self.ignored_of, who, is_right[places])
+            table[places] = np.inf
+            is_right[places] = False
+
+    def notes(self) -> dict[str, int]:
+        "Count what was not asked, and what was ignored, after the ranking."
+        counts = dict(
+            not_asked=int((~self.is_asked).sum()),
+            distractors=int(pd.isna(self.gallery.labels).sum()),
+        )
+        if self.is_ignored.any():
+            counts["ignored_images"] = int(self.is_ignored.sum())
+        if self.pairs.size:
+            counts["ignored_pairs"] = int(self.ignored_of.sum())
+            counts["queries_with_ignored_pairs"] = int((self.ignored_of > 0).sum())
+        return counts
+
+
+def find_left_out(
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet|None=None, # Answers; None is the same set
+    *,
+    exclude_same_camera:bool=True, # Market-1501's rule, where cameras are known
+    exclude_same:str|tuple[str, ...]=(), # More columns like that
+    ignore_labels:str|tuple[str, ...]=(), # Labels that are neither asked nor ranked
+    ignore_pairs:pd.DataFrame|None=None, # Images that do not count for each other
+) -> LeftOut:
+    "Check questions and answers, and find out once what will be left out of all rankings."
+    gallery = query if gallery is None else gallery
+    knows_query = check_labelled("query", query)
+    check_labelled("gallery", gallery)
+    ignored = labels_named(ignore_labels, query, gallery)
+    is_asked = knows_query & ~pd.Series(query.labels).isin(ignored).to_numpy()
+    is_ignored = pd.Series(gallery.labels).isin(ignored).to_numpy()
+    columns = exclusion_columns(query, gallery, exclude_same_camera, exclude_same)
+    pairs = rows_of_pairs(query, gallery, ignore_pairs)
+    return LeftOut(query, gallery, columns, is_asked, is_ignored, pairs)
+
+
+def labels_named(labels, *sets:EmbeddingSet) -> list[str]:
+    "Bring labels that a caller named to text, as they stand in manifests; warn of those that nobody has."
+    listed = [labels] if isinstance(labels, str) or not np.iterable(labels) else list(labels)
+    texts = text_column(pd.Series(listed, dtype=object, name="ignore_labels"))
+    if texts.isna().any():
+        raise InputError(
+            "Expected labels in ignore_labels, got one that is missing; images without a label are never asked "
+            "and never right; leave them out with select"
+        )
+    names = texts.tolist()
+    unseen = set(names).difference(*[one.labels for one in sets])
+    if unseen:
+        warnings.warn(f"No image has a label of ignore_labels: {name_some(sorted(unseen))}", stacklevel=4)
+    return names
+
+
+def rows_of_pairs(
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
+    pairs:pd.DataFrame|None, # Files `path` and `other`, which of them asks does not matter
+) -> np.ndarray: # Rows of query and gallery, each pair once, ascending, shape (2, P)
+    "Find the rows of pairs of files."
+    if pairs is None or not len(pairs):
+        return np.empty((2, 0), np.int64)
+    check_columns(pairs, "path", "other")
+    mine = pd.DataFrame(dict(file=query.files, who=np.arange(len(query))))
+    theirs = pd.DataFrame(dict(other_file=gallery.files, row=np.arange(len(gallery))))
+    found = []
+    for one, other in (("path", "other"), ("other", "path")):
+        named = dict(file=files_named(query, pairs, one), other_file=files_named(gallery, pairs, other))
+        found.append(pd.DataFrame(named).merge(mine, on="file").merge(theirs, on="other_file")[["who", "row"]])
+    rows = pd.concat(found).drop_duplicates().sort_values(["who", "row"])
+    if not len(rows):
+        raise InputError(
+            f"Expected ignore_pairs of images in query and gallery, got none of them among {len(pairs)} pairs, "
+            f"the first {pairs['path'].iloc[0]} and {pairs['other'].iloc[0]}; paths are as they stand in the sets"
+        )
+    return rows.to_numpy(np.int64).T
+
+
+def files_named(embeddings:EmbeddingSet, pairs:pd.DataFrame, column:str) -> np.ndarray:
+    "Say which files are meant: a path as it stands in the set, or else as it leads from the working directory."
+    names = text_column(pd.Series(pairs[column]).reset_index(drop=True), is_path=True)
+    without = int(names.isna().sum())
+    if without:
+        raise InputError(f"Expected a file in every row of the column {column}, got {without} without")
+    known = dict(zip(embeddings.manifest["path"], embeddings.files, strict=True))
+    strangers = [name for name in names.unique() if name not in known]
+    known |= dict(zip(strangers, file_keys(strangers), strict=True))
+    return np.array([known[name] for name in names], dtype=object)
 
 # %% ../nbs/07_evaluation.ipynb #0d84c627
 def evaluate_queries(
-    query:EmbeddingSet, # Questions
-    gallery:EmbeddingSet|None=None, # Answers; None lets every query search all others
+    query:EmbeddingSet, # Questions; who has no label does not ask
+    gallery:EmbeddingSet|None=None, # Answers; who has no label is wrong for everyone. None: all search all others
     *,
     distances:np.ndarray|None=None, # Ready-made distances, shape (Q, G)
     metric:str="euclidean", # "euclidean" or "cosine"
     exclude_same_camera:bool=True, # Leave out the query's identity in the query's camera
+    exclude_same:str|tuple[str, ...]=(), # More columns like `camera`, such as "session"; one equal value is enough
+    ignore_labels:str|tuple[str, ...]=(), # Images with these labels are never asked, and neither right nor wrong
+    ignore_pairs:pd.DataFrame|None=None, # Images `path` and `other` that are neither right nor wrong for each other
     ks:tuple[int, ...]=(1, 5, 10), # Cut-offs
-) -> pd.DataFrame: # One row a query, in order: `path`, `label` and every figure; NaN where nothing could be found
+) -> pd.DataFrame: # One row a query, in order: `path`, `label`, every figure; NaN: not asked, or no match
     "Score every query on its own."
-    gallery = query if gallery is None else gallery
-    check_labelled("query", query)
-    check_labelled("gallery", gallery)
-    if distances is not None:
-        distances = check_distances(distances, query, gallery)
-    ranked = rankings(query, gallery, distances, metric=metric, exclude_same_camera=exclude_same_camera)
-    figures = pd.concat([ranking_metrics(is_right, ks) for is_right in ranked], ignore_index=True)
-    if np.isnan(figures["mean_average_precision"].to_numpy()).all():
-        raise InputError(say_why_no_match(query, gallery))
-    return pd.concat([query.manifest[["path", "label"]], figures], axis=1)
+    left_out = find_left_out(
+        query,
+        gallery,
+        exclude_same_camera=exclude_same_camera,
+        exclude_same=exclude_same,
+        ignore_labels=ignore_labels,
+        ignore_pairs=ignore_pairs,
+    )
+    return score_queries(left_out, distances, metric, ks)
 
 # %% ../nbs/07_evaluation.ipynb #9ff8815d
-def check_labelled(name:str, embeddings:EmbeddingSet) -> None:
-    "Refuse a set without images, with NaN, or with an image whose identity is not known."
+def score_queries(
+    left_out:LeftOut, # Questions and answers, and what of them counts neither way
+    distances:np.ndarray|None, # Ready-made distances, shape (Q, G)
+    metric:str, # "euclidean" or "cosine"
+    ks:tuple[int, ...], # Cut-offs
+) -> pd.DataFrame: # As `evaluate_queries` returns it
+    "Rank and score; `evaluate_queries` with all that is left out made ready."
+    check_choice("metric", metric, metrics_known)
+    query = left_out.query
+    if distances is not None:
+        distances = check_distances(distances, query, left_out.gallery)
+    ranked = rankings(query, left_out.gallery, distances, metric=metric, left_out=left_out)
+    figures = pd.concat([ranking_metrics(is_right, ks) for is_right in ranked], ignore_index=True)
+    is_answered = figures["mean_average_precision"].notna().to_numpy()
+    if not is_answered.any() and not left_out.ignored_of.any():
+        raise InputError(say_why_no_match(left_out))
+    scores = pd.concat([query.manifest[["path", "label"]], figures], axis=1)
+    scores.attrs.update(left_out.notes())
+    return scores
+
+
+def check_labelled(name:str, embeddings:EmbeddingSet) -> np.ndarray:
+    "Refuse a set without images, with NaN, or without labels; returns whether each image's identity is known, (N,)."
     if not len(embeddings):
         raise InputError(f"Expected images in the {name}, got none")
     embeddings.check()
-    without = int(pd.isna(embeddings.labels).sum())
-    if without:
-        raise InputError(
-            f"Expected a label for every image of the {name}, got {without} without; leave them out with select"
-        )
+    is_known = ~pd.isna(embeddings.labels)
+    if not is_known.any():
+        raise InputError(f"Expected labels in the {name}, got none for any of {len(embeddings)} images")
+    return is_known
+
+
+def labelled_only(name:str, embeddings:EmbeddingSet) -> tuple[EmbeddingSet, int]:
+    "Leave out images whose identity is not known; returns the others, and how many were left out."
+    is_known = check_labelled(name, embeddings)
+    without = int((~is_known).sum())
+    return (embeddings.select(is_known) if without else embeddings), without
 
 
 def check_distances(distances:np.ndarray, query:EmbeddingSet, gallery:EmbeddingSet) -> np.ndarray:
@@ -243,17 +409,20 @@ def check_distances(distances:np.ndarray, query:EmbeddingSet, gallery:EmbeddingS
     return distances
 
 
-def say_why_no_match(query:EmbeddingSet, gallery:EmbeddingSet) -> str:
+def say_why_no_match(left_out:LeftOut) -> str:
     "Put into words why no query can be answered, and what to do."
-    asked = sorted(set(query.labels))
-    known = set(gallery.labels)
+    asked = sorted(set(left_out.query.labels[left_out.is_asked]))
+    if not asked:
+        return "Expected queries whose label is not ignored, got none; ignore_labels leaves nobody to ask for"
+    known = set(left_out.gallery.labels)
     absent = [name for name in asked if name not in known]
-    own_camera = [name for name in asked if name in known]
+    own = [name for name in asked if name in known]
     reasons = []
     if absent:
-        reasons.append(f"{name_some(absent)} not in the gallery")
-    if own_camera:
-        reasons.append(f"{name_some(own_camera)} only as the query itself or in its own camera")
+        reasons.append(f"{count_names(absent)} not in the gallery")
+    if own:
+        values = " or ".join(left_out.columns)
+        reasons.append(f"{count_names(own)} only as the query itself" + (f" or in its own {values}" if values else ""))
     return (
         f"Expected identities of the query that also appear in the gallery, got none of {len(asked)}: "
         f"{', '.join(reasons)}. The query holds the questions, the gallery the images to search in: both must show the "
@@ -261,32 +430,35 @@ def say_why_no_match(query:EmbeddingSet, gallery:EmbeddingSet) -> str:
     )
 
 
-def name_some(names:list[str]) -> str:
+def count_names(names:list[str]) -> str:
     "Count names and list the first five."
-    more = ", ..." if len(names) > 5 else ""
-    return f"{len(names)} ({', '.join(names[:5])}{more})"
+    return f"{len(names)} ({name_some(names)})"
 
 # %% ../nbs/07_evaluation.ipynb #9a15fda3
 def evaluate_retrieval(
-    query:EmbeddingSet, # Questions
-    gallery:EmbeddingSet|None=None, # Answers; None lets every image search all others
+    query:EmbeddingSet, # Questions; who has no label does not ask
+    gallery:EmbeddingSet|None=None, # Answers; who has no label is wrong for everyone. None: all search all others
     *,
     distances:np.ndarray|None=None, # Ready-made distances, shape (Q, G), such as re-ranked ones
     metric:str="euclidean", # "euclidean" or "cosine"
     exclude_same_camera:bool=True, # Leave out the query's identity in the query's camera, as Market-1501 does
+    exclude_same:str|tuple[str, ...]=(), # More columns like `camera`, such as "session"; one equal value is enough
+    ignore_labels:str|tuple[str, ...]=(), # Images with these labels are never asked, and neither right nor wrong
+    ignore_pairs:pd.DataFrame|None=None, # Images `path` and `other` that are neither right nor wrong for each other
     ks:tuple[int, ...]=(1, 5, 10), # Cut-offs
     repeats:int=1000, # Draws for the intervals
     seed:int=0, # Seed of the draws
 ) -> pd.DataFrame: # Indexed by metric; `value` and its 95 % interval over identities, `low` and `high`, all in [0, 1]
     "Score a retrieval, with intervals over identities: Rank-k, mAP, mINP, R-precision, MAP@R, precision, recall at k."
-    scores = evaluate_queries(
+    left_out = find_left_out(
         query,
         gallery,
-        distances=distances,
-        metric=metric,
         exclude_same_camera=exclude_same_camera,
-        ks=ks,
+        exclude_same=exclude_same,
+        ignore_labels=ignore_labels,
+        ignore_pairs=ignore_pairs,
     )
+    scores = score_queries(left_out, distances, metric, ks).loc[left_out.is_asked]
     figures = scores.drop(columns=["path", "label"])
     low, high = bootstrap_interval(figures.to_numpy(), scores["label"].to_numpy(), repeats=repeats, seed=seed)
     names = pd.Index(figures.columns, name="metric")
@@ -296,6 +468,7 @@ def evaluate_retrieval(
         queries=len(scores),
         without_match=len(unanswered),
         identities_without_match=sorted(set(unanswered["label"])),
+        **left_out.notes(),
     )
     return table
 
@@ -309,26 +482,58 @@ def compare_retrieval(
     seed:int=0, # Seed of the draws
 ) -> pd.DataFrame: # Indexed by metric: mean `difference`, second minus first, its 95 % interval `low`, `high`, and `p`
     "Compare two networks query by query; `p` is the chance of such a difference if they were equal (Fisher 1935)."
-    if list(first["path"]) != list(second["path"]):
+    labels, own = labels_and_figures(first)
+    labels_again, other = labels_and_figures(second)
+    if list(first["path"].map(str)) != list(second["path"].map(str)) or not labels.equals(labels_again):
         raise InputError(
-            "Expected scores of the same queries in the same order, got others; evaluate both networks on one manifest"
+            "Expected scores of the same queries in the same order, with the same labels, got others; "
+            "evaluate both networks on one manifest"
         )
-    labels = first["label"].to_numpy()
-    own = first.drop(columns=["path", "label"]).reset_index(drop=True)
-    other = second.drop(columns=["path", "label"]).reset_index(drop=True)
-    gaps = other - own
-    low, high = bootstrap_interval(gaps.to_numpy(), labels, repeats=repeats, seed=seed)
-    p = chance_by_signs(gaps, labels, flips, seed)
-    names = pd.Index(gaps.columns, name="metric")
-    return pd.DataFrame(dict(difference=gaps.mean().to_numpy(), low=low, high=high, p=p), index=names)
+    check_same_figures(own, other)
+    gaps = other[own.columns] - own
+    is_answered = labels.notna() & gaps.notna().any(axis=1)
+    if not is_answered.any():
+        raise InputError("Expected queries that both networks could answer, got none; were the galleries the same?")
+    gaps = gaps.loc[is_answered]
+    names = labels.loc[is_answered].to_numpy()
+    low, high = bootstrap_interval(gaps.to_numpy(), names, repeats=repeats, seed=seed)
+    p = chance_by_signs(gaps, names, flips, seed)
+    metrics = pd.Index(gaps.columns, name="metric")
+    table = pd.DataFrame(dict(difference=gaps.mean().to_numpy(), low=low, high=high, p=p), index=metrics)
+    table.attrs.update(queries=len(gaps), left_out=len(own) - len(gaps))
+    return table
 
 # %% ../nbs/07_evaluation.ipynb #e07c0de1
+def labels_and_figures(scores:pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    "Return labels and figures of scores, one row a query, numbered from 0; refuse figures that are no numbers."
+    check_columns(scores, "path", "label")
+    scores = scores.reset_index(drop=True)
+    labels = text_column(pd.Series(scores["label"]))
+    try:
+        return labels, scores.drop(columns=["path", "label"]).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected figures that are numbers, as evaluate_queries returns them, got {error}") from error
+
+
+def check_same_figures(own:pd.DataFrame, other:pd.DataFrame) -> None:
+    "Refuse tables with different figures; warn of queries that only one of them could answer."
+    odd = sorted(set(own) ^ set(other))
+    if odd:
+        raise InputError(f"Expected the same figures in both tables, got {name_some(odd)} in one; give the same ks")
+    alone = int((own.isna().all(axis=1) != other.isna().all(axis=1)).sum())
+    if alone:
+        warnings.warn(
+            f"{alone} queries have a match in one table only and are left out; were the galleries the same?",
+            stacklevel=3,
+        )
+
+
 def chance_by_signs(
     gaps:pd.DataFrame, # Difference of each query's figures, one column a figure
     labels:np.ndarray, # Identity of each query
     flips:int, # Draws
     seed:int, # Seed of the draws
-) -> np.ndarray: # In (0, 1], one a figure
+) -> np.ndarray: # In (0, 1], one a figure; NaN where no gap is known
     "Flip the signs of identities' differences, and count how often the sum is as far from 0 as the real one."
     flips = check_whole("flips", flips)
     # If the networks were equal, each identity's gap could as well have had the other sign.
@@ -338,7 +543,8 @@ def chance_by_signs(
     drawn = np.abs(signs @ by_identity)
     real = np.abs(by_identity.sum(axis=0))
     is_as_far = drawn >= real - 1e-9
-    return (1 + is_as_far.sum(axis=0)) / (1 + flips)
+    chances = (1 + is_as_far.sum(axis=0)) / (1 + flips)
+    return np.where(gaps.notna().any(axis=0), chances, np.nan)
 
 # %% ../nbs/07_evaluation.ipynb #60b95d8f
 def own_distances(
@@ -382,33 +588,37 @@ def hubs(
     embeddings:EmbeddingSet, # Images, with labels if known
     *,
     top_k:int=10, # Size of a neighbourhood
-) -> pd.DataFrame: # Greatest hub first: `path`, `label`, `count` of neighbourhoods it is in, of `strangers` among them
+) -> pd.DataFrame: # Greatest hub first: `path`, `label`, `count` of neighbourhoods, known `strangers`' among them
     "Count in how many neighbourhoods each image appears; on average it is `top_k` (Radovanović et al. 2010)."
     rows, _ = nearest_others(embeddings, top_k)
     counts = np.bincount(rows.ravel(), minlength=len(rows))
     table = embeddings.manifest[["path"]].assign(count=counts)
     if "label" in embeddings.manifest:
         labels = embeddings.labels
-        is_stranger = labels[rows] != labels[:, None]
+        is_known = ~pd.isna(labels)
+        is_stranger = (labels[rows] != labels[:, None]) & is_known[rows] & is_known[:, None]
         table.insert(1, "label", labels)
         table["strangers"] = np.bincount(rows[is_stranger], minlength=len(rows))
     return table.sort_values("count", ascending=False, kind="stable", ignore_index=True)
 
 # %% ../nbs/07_evaluation.ipynb #f9242173
 def hardest_pairs(
-    embeddings:EmbeddingSet, # Images with labels
+    embeddings:EmbeddingSet, # Images with labels; those without make no pair, their number is in attrs
     *,
     top_k:int=10, # Pairs of each kind
     distinct:bool=True, # At most one pair for each two identities
 ) -> pd.DataFrame: # `kind` ("look alike", "look different"), `path`, `other`, `label`, `other_label`, `distance`
     "List the closest pairs of different identities and the farthest pairs of the same, the hardest first."
     top_k = check_whole("top_k", top_k)
+    embeddings, without = labelled_only("set", embeddings)
     alike = HardPairs(embeddings, top_k, is_same=False, distinct=distinct)
     different = HardPairs(embeddings, top_k, is_same=True, distinct=distinct)
     for start, table in own_distances(embeddings):
         alike.look_at(start, table)
         different.look_at(start, table)
-    return pd.concat([alike.as_table("look alike"), different.as_table("look different")], ignore_index=True)
+    pairs = pd.concat([alike.as_table("look alike"), different.as_table("look different")], ignore_index=True)
+    pairs.attrs["unlabelled"] = without
+    return pairs
 
 # %% ../nbs/07_evaluation.ipynb #3c0c13f3
 class HardPairs:
@@ -506,37 +716,42 @@ def near_duplicates(
     embeddings:EmbeddingSet, # Images, with labels if only pairs across identities are wanted
     *,
     threshold:float=0.4, # Greatest distance; on the unit sphere 0.4 is an angle of about 23 degrees
-    across:bool=True, # Only pairs of different identities; False lists all
+    across:bool=True, # Only pairs of identities that are known, and different; False lists all
     limit:int=100_000, # Refuse to list more
 ) -> pd.DataFrame: # `path`, `other`, their `distance`, and `label`, `other_label` if known; closest first
     "List pairs of images that are nearly the same to the network."
     check_positive("threshold", threshold)
     numbers = np.arange(len(embeddings))
-    codes = pd.factorize(embeddings.labels)[0] if across else numbers
+    codes = pd.factorize(embeddings.labels)[0] if across else numbers  # -1 where it is not known
+    is_known = codes >= 0
     found = []
     count = 0
     for start, table in own_distances(embeddings):
         rows = np.arange(start, start + len(table))[:, None]
         is_later = numbers > rows  # each pair once
         is_close = table < threshold
-        row, column = np.nonzero(is_close & is_later & (codes[rows] != codes))
+        is_other = (codes[rows] != codes) & is_known[rows] & is_known
+        row, column = np.nonzero(is_close & is_later & is_other)
         found.append(pd.DataFrame(dict(row=row + start, column=column, distance=table[row, column])))
         count += len(row)
         if count > limit:
             raise InputError(
                 f"Expected at most {limit:,} pairs closer than {threshold}, got more; choose a smaller threshold"
             )
-    return name_pairs(embeddings.manifest, pd.concat(found)).sort_values("distance", kind="stable", ignore_index=True)
+    pairs = name_pairs(embeddings.manifest, pd.concat(found)).sort_values("distance", kind="stable", ignore_index=True)
+    pairs.attrs["unlabelled"] = int((~is_known).sum())
+    return pairs
 
 # %% ../nbs/07_evaluation.ipynb #fed32c44
 def find_label_errors(
-    embeddings:EmbeddingSet, # Images with labels
+    embeddings:EmbeddingSet, # Images with labels; those without do not vote, their number is in attrs
     *,
     top_k:int=5, # How many neighbours vote
     threshold:float=0.8, # Least share of the vote for another identity
     sharpness:float=10.0, # How much closer neighbours count more: weight exp(-sharpness * distance)
 ) -> pd.DataFrame: # Suspicious images, most suspicious first: `path`, `label`, `suggested`, `share` of the vote
     "List images whose nearest neighbours agree on another identity."
+    embeddings, without = labelled_only("set", embeddings)
     labels = embeddings.labels
     rows, distances = nearest_others(embeddings, top_k)
     weights = np.exp(-sharpness * (distances - distances[:, :1]))
@@ -549,5 +764,90 @@ def find_label_errors(
     winner = theirs[np.arange(len(rows)), best]
     found = np.flatnonzero((winner != labels) & (share >= threshold))
     paths = embeddings.manifest["path"].to_numpy()
-    suspects = dict(path=paths[found], label=labels[found], suggested=winner[found], share=share[found])
-    return pd.DataFrame(suspects).sort_values("share", ascending=False, kind="stable", ignore_index=True)
+    listed = dict(path=paths[found], label=labels[found], suggested=winner[found], share=share[found])
+    suspects = pd.DataFrame(listed).sort_values("share", ascending=False, kind="stable", ignore_index=True)
+    suspects.attrs["unlabelled"] = without
+    return suspects
+
+# %% ../nbs/07_evaluation.ipynb #8d62a336
+GREYS = 16  # a picture is compared by 16 x 16 grey values,
+COLOURS = 4  # and 4 x 4 colours
+brightness = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: what JPEG keeps best
+
+
+def glance(
+    path:str, # Image file
+) -> np.ndarray: # Colours, then grey values, 0 to 255, float32, shape (304,); NaN where there is nothing to be read
+    "Look at a picture from afar."
+    try:
+        pixels = Image.fromarray(read_image(path))
+    except (InputError, OSError):
+        return np.full(3 * COLOURS**2 + GREYS**2, np.nan, np.float32)
+    # To bytes first, quickly, and then without rounding: noise in large pictures averages to less than one step.
+    small = np.asarray(pixels.resize((8 * GREYS, 8 * GREYS), Image.Resampling.BOX), np.float32)
+    cells = small.reshape(GREYS, 8, GREYS, 8, 3).mean(axis=(1, 3))
+    wide = GREYS // COLOURS
+    colours = cells.reshape(COLOURS, wide, COLOURS, wide, 3).mean(axis=(1, 3))
+    greys = cells @ brightness
+    return np.concatenate([colours.ravel(), greys.ravel()])
+
+
+def near_copies(
+    looks:np.ndarray, # What `glance` saw, shape (N, 304)
+    *,
+    cells:int=100_000, # Pairs at a time
+) -> np.ndarray: # Rows of both pictures, the first before the second, shape (2, P)
+    "Find pairs of pictures that look the same from afar."
+    colours, greys = np.split(looks, [3 * COLOURS**2], axis=1)
+    contrast = np.abs(greys - greys.mean(axis=1, keepdims=True)).mean(axis=1)
+    numbers = np.arange(len(looks))
+    step = max(1, cells // max(1, len(looks)))
+    found = [np.empty((2, 0), np.int64)]
+    for start in range(0, len(looks), step):
+        some = torch.from_numpy(colours[start:start + step])
+        gaps = torch.cdist(some, torch.from_numpy(colours), p=1).numpy() / colours.shape[1]
+        row, column = np.nonzero((gaps < 2) & (numbers > numbers[start:start + step, None]))
+        row += start
+        differences = np.abs(greys[row] - greys[column]).mean(axis=1)
+        # A quarter of a grey value is what rounding leaves between two pictures of nothing.
+        limit = np.minimum(contrast[row], contrast[column]) / 5 + 0.25
+        is_copy = differences < limit
+        found.append(np.stack([row[is_copy], column[is_copy]]))
+    return np.concatenate(found, axis=1)
+
+# %% ../nbs/07_evaluation.ipynb #ec2a14e1
+def copies_within(
+    images:EmbeddingSet|pd.DataFrame, # Pictures with labels, as embeddings or as a manifest
+    *,
+    workers:int=4, # Files to read at a time
+) -> pd.DataFrame: # Pairs of files, `path` and `other`; how many could not be read in attrs["unread"]
+    "List pairs of pictures of one identity that are nearly the same picture, by their pixels."
+    manifest, files = manifest_and_files(images)
+    table = pd.DataFrame(dict(file=files, label=manifest["label"].to_numpy())).dropna()
+    table = table.drop_duplicates("file")
+    table = table.loc[table.duplicated("label", keep=False)].sort_values("label", kind="stable")
+    paths = manifest["path"].to_numpy()[table.index]
+    pairs = [np.empty((2, 0), np.int64)]
+    unread = 0
+    done = 0
+    with ThreadPoolExecutor(workers) as pool:
+        seen = pool.map(glance, table["file"])
+        for size in table.groupby("label").size():
+            looks = np.stack(list(islice(seen, size)))
+            unread += int(np.isnan(looks[:, 0]).sum())
+            pairs.append(near_copies(looks) + done)
+            done += size
+    first, second = np.concatenate(pairs, axis=1)
+    copies = pd.DataFrame(dict(path=paths[first], other=paths[second]), dtype="str")
+    copies.attrs["unread"] = unread
+    return copies
+
+
+def manifest_and_files(images:EmbeddingSet|pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    "Return the rows of pictures with labels, and which file each stands for."
+    if isinstance(images, EmbeddingSet):
+        check_columns(images.manifest, "path", "label")
+        return images.manifest, images.files
+    manifest = as_manifest(images).reset_index(drop=True)
+    check_columns(manifest, "path", "label")
+    return manifest, file_keys(manifest["path"])
