@@ -38,7 +38,13 @@ from siamese_nbdev.data import (
 )
 from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, choose_transform, load_image
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
-from siamese_nbdev.evaluation import compare_retrieval, evaluate_queries, evaluate_retrieval, near_duplicates
+from siamese_nbdev.evaluation import (
+    compare_retrieval,
+    copies_within,
+    evaluate_queries,
+    evaluate_retrieval,
+    near_duplicates,
+)
 from siamese_nbdev.files import read_notes, replacing, write_notes
 from siamese_nbdev.folders import list_images
 from siamese_nbdev.manifests import contradictions, file_keys, name_some
@@ -75,14 +81,21 @@ def in_per_cent(row:pd.Series) -> str:
     return f"{100 * row['value']:.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
 
 
+def figures_of(table:pd.DataFrame) -> list[str]:
+    "Write the figures of one network."
+    return [in_per_cent(table.loc[metric]) for metric in shown_metrics]
+
+
 def metrics_table(
     scores:dict[str, pd.DataFrame], # Name of a network -> its scores, as `evaluate_retrieval` returns them
+    without_copies:dict[str, pd.DataFrame]|None=None, # The same, near-copies of the query left out
 ) -> str: # A few aligned lines of text
     "Set scores side by side in per cent, each with its interval."
     rows = [["", *shown_metrics.values()]]
     for name, table in scores.items():
-        figures = [in_per_cent(table.loc[metric]) for metric in shown_metrics]
-        rows.append([shown_networks.get(name, name), *figures])
+        rows.append([shown_networks.get(name, name), *figures_of(table)])
+        if without_copies and name in without_copies:
+            rows.append(["  without near-copies", *figures_of(without_copies[name])])
     widths = [max(len(text) for text in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -873,10 +886,11 @@ def make_plan(
     )
 
 
-def check_outside(out:Path, path:Path, images:pd.DataFrame) -> None:
+def check_outside(out:Path, path:Path, images:pd.DataFrame|None=None) -> None:
     "Refuse to put the results where the images, or the table of them, lie: a later run would move all of it aside."
     place = out.resolve()
-    inside = [file for file in (path, *map(Path, images["path"])) if file.resolve().is_relative_to(place)]
+    files = [path] if images is None else [path, *map(Path, images["path"])]
+    inside = [file for file in files if file.resolve().is_relative_to(place)]
     if inside:
         raise InputError(
             f"Expected a folder for the results that does not hold the images, got {out}, which holds {inside[0]}; "
@@ -981,19 +995,11 @@ def draw_closest(
     marks |= {ending: dict(pil_kwargs=dict(comment=mark.encode())) for ending in (".jpg", ".jpeg")}
     ending = file.suffix.lower()
     check_choice("the ending of a picture to draw", ending, tuple(marks))
-    short = {name: short_names(list(hits[name])) for name in ("label", "query_label") if name in hits}
-    axes = plot_closest_imgs(hits.assign(**short))
-    for text in axes.texts:
-        text.set_parse_math(False)  # names are drawn as they are
+    axes = plot_closest_imgs(hits)
     figure = np.asarray(axes).flat[0].figure
     with replacing(file) as temporary:
         figure.savefig(temporary, format=ending[1:], dpi=150, **marks[ending])
     plt.close(figure)
-
-
-def short_names(names:list) -> list:
-    "Shorten names to what has room below a picture; missing ones stay so."
-    return [name[-9:] if isinstance(name, str) else None for name in names]
 
 
 def evenly_spread(embeddings:EmbeddingSet, count:int) -> EmbeddingSet:
@@ -1030,6 +1036,44 @@ def noted_threshold(folder:Path) -> Threshold|None:
     extra = read_model_notes(folder / "model.json").get("extra") or {}
     return load_threshold(folder) if "threshold" in extra else None
 
+# %% ../nbs/11_pipeline.ipynb #9e7e1e6f
+@dataclass(frozen=True, eq=False)
+class Copies:
+    "Near-copies within the identities of the test; its text is the sentence. Kept in `copies.csv` and `copies.json`."
+    pairs:pd.DataFrame # Pairs of files, `path` and `other`
+    queries:int # Queries that can be answered by a near-copy
+    of:int # Of so many
+    scores:dict[str, pd.DataFrame] # "frozen", "trained" -> scores without these pairs; empty where nothing is left
+
+    def __str__(self) -> str:
+        "Put the near-copies into words."
+        share = f"{self.queries:,} of {self.of:,} queries have a near-copy of themselves among the right answers"
+        rest = "without these no query has an answer, so the scores say nothing else"
+        return f"{share}: copies flatter; {'see the lines without them' if self.scores else rest}."
+
+    def above(self, scores:dict[str, pd.DataFrame]) -> str:
+        "Set scores side by side, with those without near-copies below them; where there are any, say so first."
+        table = metrics_table(scores, self.scores)
+        return f"{self}\n{table}" if len(self.pairs) else table
+
+
+def measure_without_copies(frozen:EmbeddingSet, trained:EmbeddingSet) -> Copies:
+    "Look for near-copies within the test identities, and measure both networks without them."
+    query, gallery = questions_of(frozen)
+    asked = query.manifest["path"]
+    answers = asked if gallery is None else gallery.manifest["path"]
+    pairs = copies_within(frozen)
+    forth = pairs["path"].isin(asked) & pairs["other"].isin(answers)
+    back = pairs["other"].isin(asked) & pairs["path"].isin(answers)
+    queries = set(pairs.loc[forth, "path"]) | set(pairs.loc[back, "other"])
+    pairs = pairs.loc[forth | back].reset_index(drop=True)
+    scores = {}
+    for name, embeddings in dict(frozen=frozen, trained=trained).items():
+        table = evaluate_retrieval(*questions_of(embeddings), ignore_pairs=pairs) if len(pairs) else None
+        if table is not None and table["value"].notna().to_numpy().all():  # else copies were all there was to find
+            scores[name] = table
+    return Copies(pairs, len(queries), len(query), scores)
+
 # %% ../nbs/11_pipeline.ipynb #7bd7e5a3
 Say = Callable[[str], None]  # tells the user how far things are; `print` is one
 
@@ -1043,6 +1087,7 @@ class Comparison:
     history:pd.DataFrame # One row for each epoch of training
     choice:Choice # Which network to use
     threshold:Threshold|None # Of the trained network
+    copies:Copies # Near-copies among the test images, and what the scores are without them
     network:SiameseNet|None = None # The network to use, where it is still in memory
 
 
@@ -1077,10 +1122,11 @@ def compare_networks(
     gain = gain_of_training(frozen, trained, "test")
     choice = choice or advise(gain)
     network = model if choice.use_trained else backbone
-    comparison = Comparison(frozen, trained, scores, history, choice, threshold, network)
+    copies = measure_without_copies(frozen, trained)
+    comparison = Comparison(frozen, trained, scores, history, choice, threshold, copies, network)
     say("4/4  closest images")
     save_comparison(out, comparison)
-    say(f"\n{metrics_table(scores)}\n")
+    say(f"\n{copies.above(scores)}\n")
     reading = "Test identities were never trained on; in brackets, 95 % intervals over identities."
     say(f"{reading} From frozen to trained: {gain}.\n{choice.advice}.")
     return comparison
@@ -1144,8 +1190,25 @@ def save_comparison(out:Path, comparison:Comparison) -> None:
     best = comparison.trained if choice.use_trained else comparison.frozen
     hits = search(best, best, top_k=8)
     draw_closest(hits_of(hits, choose_queries(hits)), out / "closest.png")
+    save_copies(out, comparison.copies)
     write_json(out / "choice.json", dict(use_trained=choice.use_trained, advice=choice.advice))
     write_json(out / "metrics.json", {name: table.to_dict("index") for name, table in comparison.scores.items()})
+
+
+def save_copies(out:Path, copies:Copies) -> None:
+    "Write down near-copies, and what the scores are without them."
+    write_rows(out / "copies.csv", copies.pairs)
+    scores = {name: table.to_dict("index") for name, table in copies.scores.items()}
+    write_json(out / "copies.json", dict(queries=copies.queries, of=copies.of, scores=scores))
+
+
+def read_copies(out:Path) -> Copies:
+    "Read what was found about near-copies; earlier runs did not look for any."
+    if not (out / "copies.json").exists():
+        return Copies(pd.DataFrame(columns=["path", "other"], dtype="str"), 0, 0, {})
+    notes = read_json(out / "copies.json")
+    scores = {name: pd.DataFrame.from_dict(table, orient="index") for name, table in notes["scores"].items()}
+    return Copies(read_manifest(out / "copies.csv"), notes["queries"], notes["of"], scores)
 
 
 def read_comparison(out:Path) -> Comparison|None:
@@ -1161,6 +1224,7 @@ def read_comparison(out:Path) -> Comparison|None:
         history=read_rows(out / "history.csv"),
         choice=Choice(choice["use_trained"], choice["advice"]),
         threshold=noted_threshold(out / "model"),
+        copies=read_copies(out),
     )
 
 
@@ -1189,6 +1253,7 @@ class Results:
     frozen:EmbeddingSet|None=None # Test images, embedded by the frozen backbone
     trained:EmbeddingSet|None=None # The same, embedded by the trained network
     scores:dict[str, pd.DataFrame]|None=None # "frozen", "trained" -> scores, as `evaluate_retrieval` returns them
+    copies:Copies|None=None # Near-copies among the test images, and the scores without them
     use_trained:bool=False # Whether the index holds the trained network
     advice:str="" # Why
 
@@ -1204,7 +1269,7 @@ class Results:
 
     def metrics_table(self) -> str:
         "Set the scores of the two networks side by side, each with its 95 % interval."
-        return metrics_table(need_labels(self.scores))
+        return need_labels(self.copies).above(need_labels(self.scores))
 
     def gain_of_training(self) -> Gain:
         "Compare the two networks on the test images; the text of the answer is a sentence."
@@ -1266,6 +1331,7 @@ def execute_plan(
         frozen=comparison.frozen,
         trained=comparison.trained,
         scores=comparison.scores,
+        copies=comparison.copies,
         use_trained=comparison.choice.use_trained,
         advice=comparison.choice.advice,
     )
