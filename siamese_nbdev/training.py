@@ -42,7 +42,7 @@ from siamese_nbdev.checks import (
     is_number,
     refusal,
 )
-from siamese_nbdev.data import audit_split, check_columns
+from siamese_nbdev.data import as_manifest, audit_split, triplet_roles
 from siamese_nbdev.dataset import (
     BalancedBatchSampler,
     ImageDataset,
@@ -53,6 +53,7 @@ from siamese_nbdev.dataset import (
 )
 from siamese_nbdev.files import locked, move_aside, read_notes, replacing, write_notes
 from siamese_nbdev.loss import TripletLoss, copies, pairwise_distances, triplet_margin_loss, uninformed_loss
+from siamese_nbdev.manifests import check_columns, check_contradictions, file_keys
 from siamese_nbdev.model import SiameseNet, load_model, save_model
 from siamese_nbdev.pedestrians import make_pedestrians
 from siamese_nbdev.runtime import deterministic, evaluating, keeping_memory, random_state, set_random_state
@@ -133,11 +134,14 @@ def validate(
     dataset:ImageDataset|None=None, # The same images as a data set, to spare reading them again
 ) -> dict[str, float]: # `rank_1`, `rank_5`, `mean_average_precision` in [0, 1]; NaN where no query has an answer
     "Let every image query all others across cameras and score the rankings."
+    manifest = as_manifest(manifest)
     check_columns(manifest, "path", "label")
     dataset = dataset or ImageDataset(manifest, image_size=model.image_size)
     labels, cameras = who_and_where(manifest)
-    if len(dataset) != len(labels):
-        raise InputError(f"Expected a data set of the same {len(labels)} images, got one of {len(dataset)}")
+    if dataset.paths != list(manifest["path"]):
+        raise InputError(
+            f"Expected a data set of the same {len(labels)} images, got {len(dataset)} others; leave dataset= out"
+        )
     embeddings = embed_in_memory(model, dataset, batch_size)
     scores = torch.empty(3, len(labels), dtype=torch.float64)
     for queries in query_blocks(len(labels)):
@@ -145,9 +149,9 @@ def validate(
         scores[:, queries] = query_scores(distances, queries, labels, cameras)
     return mean_scores(scores)
 
-# %% ../nbs/04_training.ipynb #6e16f1f5
+# %% ../nbs/04_training.ipynb #8af104b5
 pair_bytes = 48  # that ranking takes for each query and image
-block_bytes = 100_000_000  # for which so many queries are taken at a time
+block_bytes = 80_000_000  # for which so many queries are taken at a time
 fewest_queries = 64  # products of very few rows with a table are rounded in another way
 
 
@@ -261,6 +265,7 @@ class Options:
     cache:bool = True
     keep_memory:bool = True
     allow_leaks:bool = False
+    allow_contradictions:bool = False
     progress:bool = True
 
     def __post_init__(self):
@@ -275,7 +280,7 @@ class Options:
         self.settle(check_share, "averaging", advice="take 0.99, say, or None for no averaged weights")
         check_choice("sampling", self.sampling, ("balanced", "triplets"))
         check_choice("mining", self.mining, ("semi_hard", "batch_hard", "all"))
-        for name in ("cache", "keep_memory", "allow_leaks", "progress"):
+        for name in ("cache", "keep_memory", "allow_leaks", "allow_contradictions", "progress"):
             check_choice(name, getattr(self, name), (True, False))
         if self.out is not None:
             self.write("out", str(self.out))
@@ -428,7 +433,7 @@ def batch_loss(
         loss = loss + (run.options.identity_weight or 0.0) * identity_loss
     return loss, note
 
-# %% ../nbs/04_training.ipynb #51b6aa30
+# %% ../nbs/04_training.ipynb #42fdd8f0
 def call_loss(run:Run, embeddings:Tensor, labels:Tensor|None, pictures:Tensor|None) -> Tensor:
     "Call the loss with what it wants to see, and refuse an answer that is not one number."
     if labels is None:
@@ -552,29 +557,48 @@ def read_as_text(path:Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
 
 
-def check_tables(tables:Tables, allow_leaks:bool) -> list[str]:
-    "Refuse manifests that cannot be trained on or judged by; return what the caller should know of the others."
-    train = tables.train
-    valid = tables.valid
-    check_labels("train", train)
+def check_tables(tables:Tables, options:Options) -> tuple[Tables, list[str]]:
+    "Refuse what cannot be trained on or judged by; return the tables, read as all parts do, and what to warn of."
+    train = table_of("train", tables.train)
     sizes = train["label"].value_counts().to_numpy()
     pairs = int((sizes > 1).sum())
     if pairs < 2:
         raise InputError(
             f"Expected at least two identities with two images each to train on, got {pairs}; add images"
         )
-    if valid is None: return []
-    check_labels("valid", valid)
-    return audit_sides(train, valid, allow_leaks) + check_answerable(valid)
-
-
-def audit_sides(train:pd.DataFrame, valid:pd.DataFrame, allow_leaks:bool) -> list[str]:
-    "Refuse identities and files on both sides; where they are allowed, return the refusal as a warning."
+    if tables.valid is None:
+        return replace(tables, train=train), audit_labels(train, options.allow_contradictions)
+    valid = table_of("valid", tables.valid)
     both = pd.concat([train.assign(split="train"), valid.assign(split="valid")])
+    remarks = audit_sides(both, options.allow_leaks) + audit_labels(both, options.allow_contradictions)
+    return replace(tables, train=train, valid=valid), remarks + check_answerable(valid)
+
+
+def table_of(name:str, manifest:pd.DataFrame) -> pd.DataFrame:
+    "Read a manifest in which everybody has a label; a refusal says which one it means."
+    try:
+        return as_manifest(manifest, "label")
+    except InputError as error:
+        raise InputError(f"{error} (this is about {name})") from error
+
+
+def audit_sides(both:pd.DataFrame, allow_leaks:bool) -> list[str]:
+    "Refuse identities and files on both sides; where they are allowed, return the refusal as a remark."
     try:
         audit_split(both)
     except InputError as error:
         if not allow_leaks: raise
+        return [str(error)]
+    return []
+
+
+def audit_labels(images:pd.DataFrame, allow_contradictions:bool) -> list[str]:
+    "Refuse one file, or the same bytes, under two labels; where that is allowed, return the refusal as a remark."
+    try:
+        check_contradictions(images)
+    except InputError as error:
+        if not allow_contradictions:
+            raise InputError(f"{error}, or take them as they are with allow_contradictions=True") from error
         return [str(error)]
     return []
 
@@ -607,19 +631,6 @@ def has_answer(labels:Tensor, cameras:Tensor|None) -> Tensor:
     if cameras is not None:
         hidden = torch.where(cameras >= 0, copies(torch.stack([labels, cameras])), hidden)
     return (labels >= 0) & (copies(labels) > hidden)
-
-
-def check_labels(name:str, manifest:pd.DataFrame) -> None:
-    "Refuse what is no manifest, and images without a label."
-    missing = {"path", "label"} - set(getattr(manifest, "columns", []))
-    if missing:
-        raise InputError(
-            f"Expected {name} to be a manifest with the columns path and label, got {type(manifest).__name__} "
-            f"without {', '.join(sorted(missing))}; make one with images_from_folder"
-        )
-    unlabelled = int(manifest["label"].isna().to_numpy().sum())
-    if unlabelled:
-        raise InputError(f"Expected a label for every image of {name}, got {unlabelled} without; drop these rows")
 
 # %% ../nbs/04_training.ipynb #a8dec69b
 class ReadyTripletLoss:
@@ -655,13 +666,28 @@ def training_set(
         return ImageDataset(tables.train, image_size, transform=transform, seed=seed, cache=cache)
     triplets = tables.triplets
     dataset = TripletDataset(tables.train, image_size, transform=transform, seed=seed, cache=cache, triplets=triplets)
-    strangers = set(dataset.manifest["path"]) - set(tables.train["path"])
+    check_triplets(dataset, tables.train, options.allow_contradictions)
+    return dataset
+
+
+def check_triplets(dataset:TripletDataset, train:pd.DataFrame, allow_contradictions:bool) -> None:
+    "Refuse triplets of files that are not for training, or that training labels contradict."
+    label_of = dict(zip(file_keys(train["path"]), train["label"], strict=True))
+    files = file_keys(dataset.manifest["path"])
+    strangers = [path for path, file in zip(dataset.manifest["path"], files, strict=True) if file not in label_of]
     if strangers:
         raise InputError(
             f"Expected triplets of the training images, got {len(strangers)} files that are not in train, "
-            f"such as {min(strangers)}; drop their rows, or write paths as train writes them"
+            f"such as {min(strangers)}; drop their rows"
         )
-    return dataset
+    labels = np.array([label_of[file] for file in files], dtype=object)
+    anchors, positives, negatives = labels[dataset.triplets].T
+    wrong = int(((anchors != positives) | (anchors == negatives)).sum())
+    if wrong and not allow_contradictions:
+        raise InputError(
+            f"Expected triplets of {', '.join(triplet_roles)}, the first two of one label in train and the third of "
+            f"another, got {wrong} of {len(anchors)} that are none; drop their rows"
+        )
 
 
 def glance_set(train:pd.DataFrame, image_size:tuple[int, int], options:Options) -> ImageDataset|None:
@@ -757,7 +783,7 @@ def copied_weights(model:nn.Module) -> dict[str, Tensor]:
     "Copy the weights of a network, so that training it further leaves them alone."
     return {name: value.clone() for name, value in model.state_dict().items()}
 
-# %% ../nbs/04_training.ipynb #f8465af7
+# %% ../nbs/04_training.ipynb #06ca0c2e
 loss_calls = {
     "balanced": "loss(embeddings, labels), of shapes (B, D) and (B,)",
     "triplets": "loss(anchors, positives, negatives), each of shape (T, D)",
@@ -1070,7 +1096,7 @@ def needs_checkpoint(run:Run) -> bool:
 # %% ../nbs/04_training.ipynb #c6f87d10
 def run_epochs(
     run:Run, # A run, fresh or brought back by `load_checkpoint`
-) -> pd.DataFrame: # History, one row an epoch
+) -> pd.DataFrame: # History, one row per epoch
     "Train until the last epoch, early stopping or a loss that is no number; leave the best weights in the network."
     while not run.is_over:
         bar = progress_bar(run)
@@ -1127,8 +1153,9 @@ def fit(
     cache:bool=True, # Keep decoded images in memory
     keep_memory:bool=True, # Keep freed memory in the process while training lasts, which is faster
     allow_leaks:bool=False, # Warn instead of raising where `train` and `valid` share identities or files
+    allow_contradictions:bool=False, # Warn instead of raising where one file, or the same bytes, has two labels
     progress:bool=True, # Show progress bars
-) -> pd.DataFrame: # History, one row an epoch
+) -> pd.DataFrame: # History, one row per epoch
     "Train with triplets and judge by retrieval among strangers after every epoch (arXiv:1503.03832, arXiv:1703.07737)."
     options = Options(
         epochs=epochs, out=out, mining=mining, margin=margin,
@@ -1137,10 +1164,11 @@ def fit(
         learning_rate=learning_rate, backbone_rate=backbone_rate, weight_decay=weight_decay,
         warmup=warmup, clip_norm=clip_norm, identity_weight=identity_weight, averaging=averaging,
         patience=patience, checkpoint_steps=checkpoint_steps, glance=glance, seed=seed, workers=workers,
-        cache=cache, keep_memory=keep_memory, allow_leaks=allow_leaks, progress=progress,
+        cache=cache, keep_memory=keep_memory, allow_leaks=allow_leaks,
+        allow_contradictions=allow_contradictions, progress=progress,
     )
-    tables = Tables(train, valid, triplets)
-    for remark in check_tables(tables, options.allow_leaks):
+    tables, remarks = check_tables(Tables(train, valid, triplets), options)
+    for remark in remarks:
         warnings.warn(remark, stacklevel=2)
     torch.manual_seed(options.seed)
     run = start_run(model, tables, options, loss, choose_transform(transform, options.epochs))

@@ -25,6 +25,8 @@ torch.manual_seed(0)
 # The encoder in double precision: untrained, it puts all embeddings close together, where the rounding of a processor's
 # convolutions shows in the gradients.
 images, labels = torch.rand(16, 3, 64, 32).double(), torch.arange(4).repeat(4)
+# The last picture of a person is the first one again, and in another process's part of the batch.
+shown = torch.arange(16) % 12
 encoder = SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32), embedding_size=8, head="linear")
 trainee = accelerator.prepare(Trainee(encoder.double(), classes=4))
 trainee.eval()  # running statistics: local batch statistics would remain a difference between one process and two
@@ -35,21 +37,25 @@ mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) 
 def whole_batch(loss, identity_weight):
     "The loss that `fit` goes downhill on; a stand-in for a run, with what a step looks at."
     options = Options(identity_weight=identity_weight)
-    run = SimpleNamespace(options=options, accelerator=accelerator, trainee=trainee, loss=loss, mixed=False)
-    return batch_loss(run, (images[mine], labels[mine]))[0]
+    run = SimpleNamespace(options=options, accelerator=accelerator, trainee=trainee, loss=loss, mixed=False, step=0)
+    return batch_loss(run, (images[mine], labels[mine]), shown[mine])[0]
 
 
 def own_part(loss, identity_weight):
     "Plain data parallelism: each process mines its own part."
     every_weight = sum(weight.sum() for weight in trainee.parameters())
-    return loss(trainee(images[mine])[0], labels[mine]) + 0 * every_weight
+    return loss(trainee(images[mine])[0], labels[mine], pictures=shown[mine]) + 0 * every_weight
 
 
 found = {}
 for mining, weight in itertools.product(("semi_hard", "batch_hard", "all"), (0., 1.)):
     for gathers, measure in ((True, whole_batch), (False, own_part)):
         accelerator.unwrap_model(trainee).zero_grad()
-        accelerator.backward(measure(TripletLoss(0.3, mining=mining), weight))
+        loss = TripletLoss(0.3, mining=mining)
+        accelerator.backward(measure(loss, weight))
+        if gathers and mining != "batch_hard":
+            triplets = 4 * (4 * 3 - 2) * (12 if mining == "all" else 1)
+            assert loss.triplets == triplets, f"{loss.triplets} triplets of {triplets}: a picture was its own positive"
         parameters = accelerator.unwrap_model(trainee).named_parameters()
         found[mining, weight, gathers] = {name: value.grad.clone() for name, value in parameters}
 if accelerator.is_main_process:

@@ -86,7 +86,7 @@ else:
     model = SiameseNet("test_efficientnet", pretrained=False, **size)
     options = dict(classes_per_batch=4, images_per_class=2, checkpoint_steps=2, glance=0, progress=False)
     if kind == "early":
-        options |= dict(averaging=0.9, patience=2, epochs=9)
+        options |= dict(averaging=0.9, patience=2, epochs=9, identity_weight=1.)
     if kind == "plain":
         options |= dict(mining="batch_hard", workers=1, epochs=4)
         model.freeze_backbone(("conv_stem", "bn1"))
