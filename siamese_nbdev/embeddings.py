@@ -348,7 +348,7 @@ def keys_from_here_or(root:str, paths:np.ndarray) -> np.ndarray:
     is_here = count_files(some_of(pd.Series(paths))) > 0
     return file_keys(paths, None if is_here else root)
 
-# %% ../nbs/05_embeddings.ipynb #57691ba8
+# %% ../nbs/05_embeddings.ipynb #e157ccb8
 LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
 
 
@@ -406,7 +406,7 @@ def common_folder(paths:Iterable[str], start:str) -> str:
     except ValueError:  # there are none, or on several drives
         return start
 
-# %% ../nbs/05_embeddings.ipynb #bca649e0
+# %% ../nbs/05_embeddings.ipynb #490c6ab9
 def note_places(paths:pd.Series, root:str, folder:Path) -> dict:
     "Note where the pictures of a set are, as seen from the folder it is saved in."
     here = os.path.realpath(folder)

@@ -121,11 +121,11 @@ def identity_codes(
     labels:np.ndarray|pd.Series|list, # Identities: text, numbers or both
 ) -> tuple[np.ndarray, np.ndarray]: # Numbers from 0, -1 where none is known; and the identities
     "Number identities in the order in which they come; 7 and \"7\" are one."
-    column = pd.Series(labels).reset_index(drop=True)
-    if column.dtype.kind not in "iu":  # whole numbers cannot be misread, and there may be millions
-        column = text_column(column.rename("label"))
-    codes, names = pd.factorize(column)
-    return codes, np.asarray(names)
+    column = pd.Series(labels, name="label")
+    # What has one type is looked at once for each value: there may be millions.
+    codes, values = (np.arange(len(column)), column) if column.dtype == object else pd.factorize(column)
+    numbers, names = pd.factorize(text_column(pd.Series(values, name="label")))
+    return np.append(numbers, -1)[codes], np.asarray(names)
 
 # %% ../nbs/07_evaluation.ipynb #7faf44da
 def first_copies(vectors:np.ndarray) -> np.ndarray:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError, check_choice, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
-from siamese_nbdev.evaluation import bootstrap_interval
+from siamese_nbdev.evaluation import bootstrap_interval, labelled_only
+from siamese_nbdev.manifests import check_table, file_keys, text_column
 from siamese_nbdev.neighbours import distances_between
 
 # %% ../nbs/09_few_shot.ipynb #054044c0
@@ -24,7 +25,7 @@ def class_prototypes(
 ) -> tuple[np.ndarray, np.ndarray]: # Names of the classes, sorted, (N,), and their prototypes, float32, (N, D)
     "Average the support embeddings of each class, as they are (Snell et al. 2017, arXiv:1703.05175)."
     vectors = np.asarray(vectors, np.float32)
-    labels = np.asarray(labels)
+    labels = text_column(pd.Series(labels, name="label", dtype=object)).to_numpy(object)
     if vectors.ndim != 2 or labels.shape != (len(vectors),):
         raise InputError(
             f"Expected one label for each support vector, got vectors of shape {vectors.shape} "
@@ -42,13 +43,16 @@ def class_prototypes(
 
 # %% ../nbs/09_few_shot.ipynb #8165af35
 def classify_episode(
-    support:EmbeddingSet, # Known images, with `label`; as many of each class as there are
+    support:EmbeddingSet, # Known images, with `label`, as many of each class as there are; who has none is left out
     query:EmbeddingSet, # Images to be named; labels are used only to say what was right
+    *,
+    max_distance:float|None=None, # Who is farther from every class is nobody of these; None names everybody
 ) -> pd.DataFrame: # Row by row `path`, `label`, `predicted`, `distance`, `runner_up`, `second_distance`, `correct`
     "Name each query after the nearest prototype, on a tie after the first in the alphabet; `correct` may be missing."
     if not len(query):
         raise InputError("Expected images to be named, got an empty query")
     check_same_network(support, query)
+    support, unlabelled = labelled_only("support", support)
     names, prototypes = class_prototypes(support.vectors, support.labels)
     if len(names) < 2:
         raise InputError(
@@ -60,12 +64,17 @@ def classify_episode(
     answers = pd.DataFrame(dict(
         path=query.manifest["path"],
         label=labels_or_missing(query.manifest),
-        predicted=names[first],
+        predicted=pd.Series(names[first], dtype="str"),
         distance=distances[rows, first],
         runner_up=names[second],
         second_distance=distances[rows, second],
     ))
-    return answers.assign(correct=is_right)
+    if max_distance is not None:
+        is_near = answers["distance"] <= check_positive("max_distance", max_distance)
+        answers["predicted"] = answers["predicted"].where(is_near)
+    answers["correct"] = is_right(answers, names)
+    answers.attrs["unlabelled"] = unlabelled
+    return answers
 
 # %% ../nbs/09_few_shot.ipynb #ff254afe
 def labels_or_missing(manifest:pd.DataFrame) -> pd.Series:
@@ -74,13 +83,14 @@ def labels_or_missing(manifest:pd.DataFrame) -> pd.Series:
     return pd.Series(pd.NA, index=manifest.index, dtype=object)
 
 
-def is_right(answers:pd.DataFrame) -> pd.Series:
-    "Compare answers with labels; missing where the label is."
+def is_right(answers:pd.DataFrame, names:np.ndarray) -> pd.Series:
+    "Compare answers with labels; no answer is right where the label is none of the names. Missing where the label is."
     truth = pd.Series(answers["label"])
-    known = truth.astype(object).where(truth.notna(), None)
-    correct = pd.Series(answers["predicted"] == known, dtype="boolean")
-    correct[truth.isna()] = pd.NA
-    return correct
+    predicted = pd.Series(answers["predicted"])
+    is_hit = (predicted == truth).fillna(False) & predicted.notna()
+    is_refused_rightly = predicted.isna() & ~truth.isin(list(names))
+    correct = pd.Series(is_hit | is_refused_rightly, dtype="boolean")
+    return correct.mask(truth.isna())
 
 # %% ../nbs/09_few_shot.ipynb #596b4f33
 class Episode(NamedTuple):
@@ -93,12 +103,13 @@ def few_shot_groups(
     images:pd.DataFrame|EmbeddingSet|np.ndarray|list, # Manifest, embeddings, or one label a row
     cross_camera:bool=True, # Keep rows of different cameras apart, where cameras are known
 ) -> list[list[np.ndarray]]: # For each class, sorted by name, groups of rows; support and queries never share a group
-    "Group the rows of every class: by camera where it is known, else each row for itself."
+    "Group the rows of every class by camera, where that is known, else by file; who has no label is no class."
     manifest = labelled_rows(images)
     names = group_names(manifest, cross_camera)
     found = {}
     for row, (label, name) in enumerate(zip(manifest["label"], names, strict=True)):
-        found.setdefault(label, {}).setdefault(name, []).append(row)
+        if not pd.isna(label):
+            found.setdefault(label, {}).setdefault(name, []).append(row)
     groups = []
     for label in sorted(found):
         groups.append([np.array(rows) for rows in found[label].values()])
@@ -106,25 +117,41 @@ def few_shot_groups(
 
 
 def labelled_rows(images:pd.DataFrame|EmbeddingSet|np.ndarray|list) -> pd.DataFrame:
-    "Bring manifest, embeddings or labels into one form, and refuse those that do not say who is who."
-    manifest = images.manifest if isinstance(images, EmbeddingSet) else images
-    if not isinstance(manifest, pd.DataFrame):
-        manifest = pd.DataFrame(dict(label=np.asarray(manifest)))
+    "Bring manifest, embeddings or labels into one form, with files, and refuse those that do not say who is who."
+    if isinstance(images, EmbeddingSet):
+        manifest = images.manifest.assign(file=images.files)
+    elif isinstance(images, pd.DataFrame):
+        manifest = clean_rows(images)
+    else:
+        manifest = pd.DataFrame(dict(label=text_column(pd.Series(images, name="label", dtype=object))))
     if "label" not in manifest:
         columns = ", ".join(map(str, manifest))
         raise InputError(f"Expected a column label, got the columns {columns}; episodes need to know who is who")
-    missing = np.count_nonzero(manifest["label"].isna())
-    if missing:
-        raise InputError(f"Expected a label for every image, got {missing} without; drop these rows")
+    if not manifest["label"].notna().to_numpy().any():
+        raise InputError(f"Expected labels, got none for any of {len(manifest)} images; episodes ask who is who")
     return manifest
 
 
+def clean_rows(manifest:pd.DataFrame) -> pd.DataFrame:
+    "Bring the columns that episodes look at to text, numbered from 0; even `path` may be lacking."
+    table = check_table(manifest, ()) if "path" in manifest else manifest
+    rows = pd.DataFrame(index=range(len(table)))
+    for name in ("label", "camera", "path"):
+        if name in table:
+            column = pd.Series(table[name]).reset_index(drop=True)
+            rows[name] = text_column(column, is_path=name == "path")
+    return rows.assign(file=file_keys(rows["path"])) if "path" in rows else rows
+
+
 def group_names(manifest:pd.DataFrame, cross_camera:bool) -> list[str]:
-    "Name the group of each row: its camera, or its own number where that is unknown."
-    if not cross_camera or "camera" not in manifest:
-        return [str(row) for row in range(len(manifest))]
-    cameras = enumerate(manifest["camera"])
-    return [str(row) if pd.isna(camera) else f"camera {camera}" for row, camera in cameras]
+    "Name the group of each row: its camera; where that is unknown its file, or else its own number."
+    names = [f"row {row}" for row in range(len(manifest))]
+    columns = ("file", "camera") if cross_camera else ("file",)
+    for column in columns:
+        if column in manifest:
+            values = zip(names, manifest[column], strict=True)
+            names = [name if pd.isna(value) else f"{column} {value}" for name, value in values]
+    return names
 
 # %% ../nbs/09_few_shot.ipynb #314ff76b
 def can_deal(sizes:np.ndarray, shots:int, queries:int) -> bool:
@@ -206,6 +233,7 @@ def evaluate_few_shot(
     queries:int=5, # Queries of each class
     *,
     episodes:int=200, # Episodes for each row
+    max_distance:float|None=None, # A query that is farther from every class gets none, which is wrong; None names all
     over:str="episodes", # What the interval draws again: "episodes", or "classes" (how far might others differ?)
     cross_camera:bool=True, # Take queries from other cameras than their class's support, where cameras are known
     seed:int=0, # Seed of the episodes
@@ -213,12 +241,13 @@ def evaluate_few_shot(
     "Measure nearest-prototype accuracy over random episodes, with its bootstrap interval."
     check_choice("over", over, ("episodes", "classes"))
     check_whole("episodes", episodes, 2)
+    limit = np.inf if max_distance is None else check_positive("max_distance", max_distance)
     groups = few_shot_groups(embeddings, cross_camera)
     vectors = np.asarray(embeddings.check().vectors)
     rows = []
     for n, k in product(np.atleast_1d(ways), np.atleast_1d(shots)):
         drawn = draw_episodes(groups, n, k, queries, count=episodes, seed=seed)
-        right = np.stack([episode_hits(vectors, episode) for episode in drawn])  # (episodes, N, queries)
+        right = np.stack([episode_hits(vectors, episode, limit) for episode in drawn])  # (episodes, N, queries)
         blocks = interval_blocks(drawn, embeddings.labels, over)
         low, high = bootstrap_interval(right.ravel(), blocks, seed=seed)
         rows.append(dict(
@@ -245,12 +274,14 @@ def draw_episodes(
 def episode_hits(
     vectors:np.ndarray, # All embeddings, shape (M, D)
     episode:Episode, # Rows of N classes
+    limit:float=np.inf, # Greatest distance at which a query is named
 ) -> np.ndarray: # Whether each query was named right, bool, shape (N, queries)
     "Answer one episode; `classify_episode` without its table."
     prototypes = vectors[episode.support].mean(axis=1)
     distances = distances_between(vectors[episode.query.ravel()], prototypes)
     predicted = distances.argmin(axis=1).reshape(episode.query.shape)
-    return predicted == np.arange(len(prototypes))[:, None]
+    is_named = (distances.min(axis=1) <= limit).reshape(episode.query.shape)
+    return (predicted == np.arange(len(prototypes))[:, None]) & is_named
 
 
 def interval_blocks(drawn:list[Episode], labels:np.ndarray, over:str) -> np.ndarray:

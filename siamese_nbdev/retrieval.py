@@ -6,6 +6,7 @@
 __all__ = ['search', 'Backend', 'Index', 'plot_closest_imgs', 'rerank']
 
 # %% ../nbs/06_retrieval.ipynb #fe3980c4
+import io
 import os
 import re
 import sys
@@ -24,6 +25,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
@@ -169,12 +171,11 @@ def rows_with(gallery:EmbeddingSet, column:str, wanted:Any) -> np.ndarray:
             f"Expected where to give text, numbers or None for the column {column}, got {error}; "
             "several values stand in a list"
         ) from error
-    texts = [None if text is None else clean_label(text) or None for text in texts]
-    known = [text for text in texts if text is not None]
     held = pd.Series(texts_of(pd.Series(gallery.manifest[column])), dtype=object)
-    fits = held.isin(known).to_numpy()
-    if column == "path" and not set(known) <= set(held[fits]):
-        fits |= pd.Series(gallery.files, dtype=object).isin(set(file_keys(known))).to_numpy()
+    fits = held.isin({clean_label(text) for text in texts if text}).to_numpy()
+    if column == "path" and fits.sum() < len(set(texts)):  # written in another way, perhaps
+        files = file_keys([text for text in texts if text])
+        fits = fits | pd.Series(gallery.files, dtype=object).isin(set(files)).to_numpy()
     return fits | held.isna().to_numpy() if None in texts else fits
 
 
@@ -192,7 +193,7 @@ def values_of(gallery:EmbeddingSet, columns:list[str], most:int=5) -> str:
         parts.append(f"{column} holds {name_some([repr(value) for value in values], most) or 'nothing'}")
     return ", ".join(parts)
 
-# %% ../nbs/06_retrieval.ipynb #e3fb6b96
+# %% ../nbs/06_retrieval.ipynb #b1c6cc50
 @dataclass
 class Pictures:
     "Pictures that ask, to be looked at one after the other."
@@ -210,6 +211,8 @@ def embed_query(query, gallery:EmbeddingSet, model:SiameseNet|None) -> Embedding
     if isinstance(query, pd.DataFrame):
         return embed_images(model, query, flip=flip, on_error="raise", progress=False)
     pictures = pictures_of(query)
+    if not isinstance(query, Dataset) and len(pictures.is_file) > 1 and pictures.is_file.all():
+        return embed_images(model, pictures.manifest, flip=flip, on_error="raise", progress=False)
     vectors = np.empty((len(pictures.manifest), model.embedding_size), np.float32)
     with evaluating(model):
         for start, images in batches_of(pictures.items, model.image_size):
@@ -245,12 +248,26 @@ def pictures_of(query) -> Pictures:
     "Find out whether a query is one picture or several, and what each is called."
     if isinstance(query, Dataset):
         return pictures_of_dataset(query)
-    is_batch = isinstance(query, (np.ndarray, Tensor)) and query.ndim == 4
-    if not isinstance(query, (list, tuple)) and not is_batch:
-        return named([query])
+    if not isinstance(query, several_forms + picture_forms):
+        raise InputError(
+            "Expected an EmbeddingSet, a manifest, a torch dataset, or pictures (path, bytes, PIL image, array "
+            f"(H, W, 3), tensor (3, H, W)), alone, in a list or a batch, got {type(query).__name__}"
+        )
+    return named(several_pictures(query))
+
+
+picture_forms = (str, Path, bytes, bytearray, memoryview, io.BytesIO, Image.Image, np.ndarray, Tensor)
+several_forms = (list, tuple, pd.Series, pd.Index)
+
+
+def several_pictures(query) -> list:
+    "List the pictures of a query, which is several of them or one."
+    is_batch = isinstance(query, (np.ndarray, Tensor)) and query.ndim in (1, 4)
+    if not isinstance(query, several_forms) and not is_batch:
+        return [query]
     if not len(query):
         raise InputError("Expected at least one picture to search for, got none")
-    return named(list(query))
+    return list(query)
 
 
 def named(items:Sequence) -> Pictures:
@@ -321,14 +338,15 @@ def exclusion_columns(
     exclude_same:str|tuple[str, ...]=(), # Further columns: images of the query's identity with the same value there
 ) -> list[str]: # Columns of both manifests
     "Name the columns in which an image of the query's identity must differ from it; those that are named must exist."
-    named = [exclude_same] if isinstance(exclude_same, str) else list(exclude_same)
+    named = [exclude_same] if isinstance(exclude_same, str) else exclude_same
+    if not isinstance(named, (list, tuple)) or not all(isinstance(column, str) for column in named):
+        raise InputError(f"Expected exclude_same to name a column, or several in a tuple, got {exclude_same!r}")
     manifests = dict(query=query.manifest, gallery=gallery.manifest)
     for column in named:
         check_exclusion(column, manifests)
     knows_cameras = all(column in frame for column in ("label", "camera") for frame in manifests.values())
-    if exclude_same_camera and knows_cameras:
-        named.insert(0, "camera")
-    return list(dict.fromkeys(named))
+    usual = ["camera"] if exclude_same_camera and knows_cameras else []
+    return list(dict.fromkeys([*usual, *named]))
 
 
 def check_exclusion(column:str, manifests:dict[str, pd.DataFrame]) -> None:
@@ -392,6 +410,11 @@ def equal_pairs(mine:pd.DataFrame, theirs:pd.DataFrame) -> tuple[np.ndarray, np.
     second = theirs.iloc[rows].assign(row=rows).dropna()
     both = first.merge(second, on=list(mine))
     return both["who"].to_numpy(np.int64), both["row"].to_numpy(np.int64)
+
+
+def are_equal(mine:np.ndarray, theirs:np.ndarray) -> np.ndarray:
+    "Compare text that may be missing; what is missing equals nothing."
+    return (mine == theirs) & (mine != None)  # noqa: E711, element by element
 
 
 def comparable(manifest:pd.DataFrame, column:str) -> pd.DataFrame:
@@ -971,11 +994,6 @@ def same_values(query:EmbeddingSet, gallery:EmbeddingSet, who:np.ndarray, rows:n
     return are_equal(mine, theirs)
 
 
-def are_equal(mine:np.ndarray, theirs:np.ndarray) -> np.ndarray:
-    "Compare text that may be missing; what is missing equals nothing."
-    return (mine == theirs) & (mine != None)  # noqa: E711, element by element
-
-
 FETCHED_AT_ONCE = 2 ** 20  # numbers of vectors that a backend is asked for in one go: 4 MB
 
 
@@ -1061,8 +1079,7 @@ def query_pictures(names:list[str], image) -> list[np.ndarray]:
     "Return the pictures of queries: those given, by their numbers, or files."
     if image is None:
         return [read_query(name) for name in names]
-    is_batch = isinstance(image, (np.ndarray, Tensor)) and image.ndim == 4
-    items = list(image) if isinstance(image, (list, tuple)) or is_batch else [image]
+    items = several_pictures(image)
     if len(names) == len(items) == 1:
         return [pixels_of(items[0])]
     if len(items) == 1:
