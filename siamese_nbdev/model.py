@@ -6,10 +6,17 @@
 __all__ = ['pretrained_backbone', 'SiameseNet', 'save_model', 'load_model']
 
 # %% ../nbs/02_model.ipynb #c9df89b9
+import difflib
 import hashlib
+import inspect
 import json
+import math
 import os
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +26,22 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_whole, is_number
 from siamese_nbdev.files import digest, read_notes
 from siamese_nbdev.runtime import evaluating
 
 # %% ../nbs/02_model.ipynb #d1f01cef
 def pretrained_backbone(
-    name:str="tf_efficientnet_lite0", # Any timm backbone
+    name:str="tf_efficientnet_lite0", # Any timm backbone, `hf-hub:organisation/name` or `local-dir:folder`
     *,
     image_size:tuple[int, int]|None=None, # Height and width, for backbones that must know them (vision transformers)
 ) -> nn.Module: # The whole classifier of 1000 ImageNet classes; `forward_features` gives what comes before it
     "Build a timm backbone with real ImageNet weights: packaged ones for `tf_efficientnet_lite0`, else timm's."
-    tensors = packaged_weights() if name == "tf_efficientnet_lite0" else None
-    if tensors is not None:
-        return fill_in_order(timm.create_model(name), tensors)
-    size = size_argument(name, image_size)
-    try:
-        return timm.create_model(name, pretrained=True, **size)
-    except Exception as error:
-        raise FileNotFoundError(
-            f"Expected pretrained weights of {name}, found none installed, in timm's cache or on its hub "
-            f"({type(error).__name__}). Either take backbone='tf_efficientnet_lite0', whose weights are installed, "
-            f"or fill the cache once on a machine with a network: timm.create_model({name!r}, pretrained=True)"
-        ) from error
+    return first_that_works(name, image_size, lambda size: timm_backbone(name, size, pretrained=True))
 
 # %% ../nbs/02_model.ipynb #34bc2430
 def packaged_weights() -> dict[str, Tensor]|None:
@@ -72,31 +69,158 @@ def fill_in_order(backbone:nn.Module, tensors:dict[str, Tensor]) -> nn.Module:
     return backbone
 
 
-def size_argument(name:str, image_size:tuple[int, int]|None) -> dict[str, Any]:
-    "Return timm's `img_size` argument for a backbone that must know the size of its images, else nothing."
-    if name.split(".")[0] not in timm.list_models():
+def timm_backbone(name:str, size:tuple[int, ...]|None, *, pretrained:bool) -> Any:
+    "Let timm build a backbone, for images of this size where one is given; weights that are not there are an error."
+    tensors = packaged_weights() if pretrained and name == "tf_efficientnet_lite0" else None
+    if tensors is not None:
+        return fill_in_order(timm.create_model(name), tensors)
+    options:dict[str, Any] = {} if size is None else dict(img_size=tuple(size))
+    if not pretrained:
+        return timm.create_model(name, **options)
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    except Exception as error:
+        with torch.device("meta"):
+            timm.create_model(name, **options)  # an error of its own, where the network is at fault and not its weights
+        raise without_weights(name, error) from error
+
+
+def without_weights(name:str, error:Exception) -> Exception:
+    "Return the refusal to start from random weights; timm's own names raise the error for a missing file."
+    kind = InputError if ":" in name else FileNotFoundError
+    return kind(
+        f"Expected pretrained weights of {name}, found none installed, in timm's cache or on its hub "
+        f"({type(error).__name__}). Either take backbone='tf_efficientnet_lite0', whose weights are installed, "
+        f"or fill the cache once on a machine with a network: timm.create_model({name!r}, pretrained=True)"
+    )
+
+
+def first_that_works(
+    name:str, # Any timm backbone
+    image_size:tuple[int, int]|None, # Height and width of its images
+    make:Callable[[tuple[int, int]|None], Any], # Makes the backbone; gets the size to tell timm, None for none
+) -> Any: # What `make` returns
+    "Make a backbone whose network timm builds for the size of the images, or else one that takes images of any size."
+    settings = settings_of(name)
+    channels = (settings.get("input_size") or (3,))[0]
+    if channels != 3:
+        raise InputError(f"Expected a backbone for pictures of 3 colours, got {name}, which takes {channels} channels")
+    is_fixed = settings.get("fixed_input_size") and image_size is not None
+    errors = []
+    for size in (image_size, None) if is_fixed else (None,):
+        try:
+            return make(size)
+        except (InputError, FileNotFoundError):
+            raise
+        except Exception as error:  # timm and torch refuse by whatever comes to hand
+            errors.append(error)
+    raise does_not_work(name, image_size, errors[0]) from errors[0]
+
+# %% ../nbs/02_model.ipynb #0212d790
+def settings_of(name:str) -> dict[str, Any]:
+    "Return what timm notes about a backbone (size, mean, ...); a name that timm does not know is refused."
+    if not isinstance(name, str):
+        raise InputError(f"Expected the name of a timm backbone, got {name!r}; SiameseNet also takes an nn.Module")
+    if name.startswith(own_mark):
+        raise InputError(f"Expected the backbone itself, got the mark {name!r}; pass the module: backbone=my_module")
+    if ":" in name:
+        return hub_settings(name)
+    architecture = name.split(".")[0]
+    if not timm.is_model(architecture):
         raise InputError(
-            f"Expected the name of a timm backbone, got {name!r}; "
+            f"Expected the name of a timm backbone, got {name!r}{close_names(name)}; "
             f"timm.list_models('*{name[:6]}*') lists similar ones"
         )
-    config = timm.models.get_pretrained_cfg(name)
-    if config is None or not config.fixed_input_size or image_size is None:
-        return {}
-    return dict(img_size=tuple(image_size))
+    try:
+        settings = timm.models.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        known = ", ".join(timm.list_pretrained(f"{architecture}.*"))
+        raise InputError(f"Expected weights that timm knows, got {name!r}; known are {known}") from error
+    return {} if settings is None else asdict(settings)
+
+
+def close_names(name:str) -> str:
+    "Name the backbones whose names are spelled alike."
+    if "/" in name: return f" (did you mean 'hf-hub:{name}' or 'local-dir:{name}'?)"
+    alike = difflib.get_close_matches(name.lower(), timm.list_models(), n=4, cutoff=0.6)
+    return f" (did you mean {', '.join(alike)}?)" if alike else ""
+
+
+def hub_settings(name:str) -> dict[str, Any]:
+    "Read what a model on the Hugging Face hub or in a local folder notes about itself."
+    source, place = name.split(":", 1)
+    readers = {
+        "hf-hub": timm.models.load_model_config_from_hf,
+        "hf_hub": timm.models.load_model_config_from_hf,
+        "local-dir": getattr(timm.models._hub, "load_model_config_from_path", None),
+    }
+    if not place or readers.get(source.lower()) is None:
+        raise InputError(
+            f"Expected a timm backbone, 'hf-hub:organisation/name' or 'local-dir:folder', got {name!r}"
+        )
+    try:
+        settings, architecture, _ = readers[source.lower()](place)
+    except Exception as error:
+        raise InputError(
+            f"Expected the config.json of {name}, without which the network cannot be built, found none in the cache, "
+            f"on the hub or in the folder ({type(error).__name__}). Either take backbone='tf_efficientnet_lite0', "
+            f"which is installed, or fill the cache once on a machine with a network: timm.create_model({name!r})"
+        ) from error
+    if not timm.is_model(architecture):
+        raise InputError(f"Expected a timm network at {name}, got {architecture!r}; pass it as a module of your own")
+    return settings
+
+# %% ../nbs/02_model.ipynb #5e306c06
+own_mark = "own:"  # what the configuration says before the class of a backbone that is no timm name
+
+
+def does_not_work(name:str, image_size:tuple[int, int]|None, error:Exception) -> InputError:
+    "Return one sentence about what timm or torch refused, with a size that works where there is one."
+    size = "of any size" if image_size is None else f"of {image_size[0]} x {image_size[1]}"
+    return InputError(
+        f"Expected a backbone that takes images {size}, got {name} ({said_by(error)}); {advice_on(name, image_size)}"
+    )
+
+
+def said_by(error:BaseException) -> str:
+    "Bring an error onto one line; one without words is quoted with its line of code."
+    words = " ".join(str(error).split()).rstrip(".")
+    if not words and error.__traceback__ is not None:
+        lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
+        words = next((line for line in reversed(lines) if not line.startswith("raise")), "")
+    return f"{type(error).__name__}: {words[:200]}"
+
+
+def advice_on(name:str, image_size:tuple[int, int]|None) -> str:
+    "Name an image_size at which a backbone works, tried without weights and so without much work."
+    made_for = tuple(settings_of(name).get("input_size", ()))[1:]
+    if image_size is not None:
+        height, width = image_size
+        steps = [(math.ceil(height / step) * step, math.ceil(width / step) * step) for step in (14, 32, 64)]
+        for size in (*steps, (2 * height, 2 * width), made_for):
+            if size != image_size and works_at(name, size):
+                return f"image_size={size} works"
+    return f"it was made for images of {made_for}; 'tf_efficientnet_lite0' and most others take any size"
+
+
+def works_at(name:str, image_size:tuple[int, ...]) -> bool:
+    "Try a backbone on images of a size, with shapes only: neither weights nor pixels are computed."
+    for size in (image_size, None):
+        with suppress(Exception), torch.device("meta"):
+            probe(timm_backbone(name, size, pretrained=False), image_size)
+            return True
+    return False
 
 # %% ../nbs/02_model.ipynb #4e52e169
 def set_last_stride(
     backbone:Any, # timm network
     image_size:tuple[int, int], # Height and width of its images
-) -> int: # How many layers were changed; 0 where the backbone does not halve its grid by strides of 2
+) -> dict[Any, dict]: # The layers that were changed, with what they were; none where no stride of 2 halves the grid
     "Give the layers of the deepest halving stride 1, which doubles the final grid."
     layers = [module for module in backbone.modules() if is_halving(module)]
     places = places_seen(layers, backbone, image_size)
     fewest = min(places.values(), default=0)
-    deepest = [layer for layer in places if places[layer] == fewest]
-    for layer in deepest:
-        stop_halving(layer)
-    return len(deepest)
+    return {layer: stop_halving(layer) for layer in places if places[layer] == fewest}
 
 
 def is_halving(module:nn.Module) -> bool:
@@ -111,20 +235,48 @@ def places_seen(layers:list[nn.Module], backbone:Any, image_size:tuple[int, int]
     def note(layer, inputs, output):
         places[layer] = inputs[0].shape[-2:].numel()
 
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    with torch.no_grad(), evaluating(backbone):
-        backbone.forward_features(torch.zeros(1, 3, *image_size))
-    for hook in hooks:
-        hook.remove()
+    look_at_blank(backbone, image_size, layers, note)
     return places
 
 
-def stop_halving(layer:Any) -> None:
-    "Let a layer keep every row and column."
+def look_at_blank(
+    backbone:Any, # timm network, or a module of one's own
+    image_size:tuple[int, ...], # Height and width of its images
+    layers:Iterable[nn.Module], # Layers to watch
+    note:Callable, # Called with each of them, what went in and what came out
+    images:int=1, # How many black images
+) -> Any: # What comes before a classifier: a tensor, or several
+    "Send black images through a backbone, in evaluation mode, and watch some of its layers."
+    where = next(backbone.parameters(), torch.empty(0)).device
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        with torch.no_grad(), evaluating(backbone):
+            return features_of(backbone, torch.zeros(images, 3, *image_size, device=where))
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def features_of(backbone:Any, images:Tensor) -> Any:
+    "Return what a backbone makes of images before any classifier."
+    forward = getattr(backbone, "forward_features", backbone)
+    return forward(images)
+
+
+def stop_halving(layer:Any) -> dict[str, Any]:
+    "Let a layer keep every row and column, and return what it was."
+    before = {name: getattr(layer, name) for name in ("stride", "kernel_size", "padding")}
     layer.stride = 1 if isinstance(layer.stride, int) else (1, 1)
     if isinstance(layer, nn.AvgPool2d):  # it only averaged what the stride would have skipped
         layer.kernel_size = 1
         layer.padding = 0
+    return before
+
+
+def halve_again(changed:dict[Any, dict]) -> None:
+    "Make layers what they were before `stop_halving`."
+    for layer, before in changed.items():
+        vars(layer).update(before)
 
 # %% ../nbs/02_model.ipynb #c57a6e01
 def cut_backbone(
@@ -265,14 +417,14 @@ def orthogonal(linear:nn.Linear) -> nn.Linear:
 
 # %% ../nbs/02_model.ipynb #0f2bf43d
 class SiameseNet(nn.Module):
-    "Embed images: timm backbone, pooling, head and L2 normalisation, with the preprocessing inside."
-    backbone:Any # A timm network; what it offers beyond an nn.Module its types do not tell
+    "Embed images: backbone, pooling, head and L2 normalisation, with the preprocessing inside."
+    backbone:Any # A timm network or a module of one's own; what it offers beyond an nn.Module its types do not tell
     mean:Tensor # Of the pixels the backbone was trained with, shape (1, 3, 1, 1)
     std:Tensor # Their standard deviation
 
     def __init__(
         self,
-        backbone:str="tf_efficientnet_lite0", # Any timm backbone
+        backbone:str|nn.Module="tf_efficientnet_lite0", # Any timm backbone, or a module of your own, taken as it is
         *,
         head:str|None="batchnorm", # "batchnorm", "linear", "batchnorm_linear", "two_layer" or None
         embedding_size:int=512, # D where the head has a matrix; "batchnorm" and None keep the pooled size (1,280)
@@ -288,36 +440,40 @@ class SiameseNet(nn.Module):
         self.image_size = check_image_size(image_size)
         self.normalize = normalize
         self.frozen = ()
-        self.backbone = build_backbone(backbone, self.image_size, pretrained, stage, last_stride)
+        built = build_backbone(backbone, self.image_size, pretrained, stage, last_stride)
+        check_places(built, pool)
+        self.backbone = built.backbone
+        self.layout = built.layout
         self.pool = pools[pool]()
-        self.head, self.embedding_size = build_head(head, self.count_pooled(), embedding_size)
-        for name in ("mean", "std"):
-            values = torch.tensor(self.backbone.pretrained_cfg[name])
-            self.register_buffer(name, values.reshape(1, 3, 1, 1), persistent=False)
+        with torch.no_grad():
+            pooled = self.pool(built.seen)
+        self.head, self.embedding_size = build_head(head, pooled.shape[1], embedding_size)
         self.config = dict(
-            backbone=backbone,
+            backbone=built.name,
             embedding_size=self.embedding_size,
             head=head,
             pool=pool,
             image_size=list(self.image_size),
-            last_stride=last_stride,
+            last_stride=built.last_stride,
             normalize=normalize,
         )
         if stage is not None:  # networks of earlier versions, which had no stages, keep their names
             self.config["stage"] = int(stage)
+        self.set_pixel_scale(*pixel_scale(built))
         self.train()
 
-    def count_pooled(self) -> int:
-        "Return how many numbers the pooling leaves of one image."
-        with torch.no_grad(), evaluating(self.backbone):
-            features = self.backbone.forward_features(torch.zeros(1, 3, *self.image_size))
-        return self.pool(as_map(features, self.backbone)).shape[1]
+    def set_pixel_scale(self, mean:list[float], std:list[float]) -> None:
+        "Set mean and deviation of the pixels; those of a module of one's own belong to the configuration."
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
+        if str(self.config["backbone"]).startswith(own_mark):
+            self.config |= dict(mean=list(mean), std=list(std))
 
     def feature_map(self, images:Tensor) -> Tensor:
         "Return the backbone's last feature map (B, C, h, w) for images (B, 3, H, W) in [0, 1]."
         check_batch(images, self.image_size)
-        features = self.backbone.forward_features((images - self.mean) / self.std)
-        return as_map(features, self.backbone)
+        features = features_of(self.backbone, (images - self.mean) / self.std)
+        return as_map(features, self.layout)
 
     def forward(self, images:Tensor, *, normalize:bool|None=None) -> Tensor:
         "Return embeddings (B, D) for images (B, 3, H, W) in [0, 1]; `normalize=False` keeps their own lengths."
@@ -362,37 +518,291 @@ class SiameseNet(nn.Module):
         return checksum.hexdigest()[:12]
 
 # %% ../nbs/02_model.ipynb #4744613e
+@dataclass
+class Built:
+    "A backbone that is ready, and what one look at blank images told about it."
+    name:str # What the configuration notes
+    backbone:Any # timm network without a classifier, or a module of one's own
+    layout:"Layout" # How to read what it returns
+    seen:Tensor # The map of blank images
+    last_stride:int|None # 1, or None where the backbone keeps its own
+
+    @property
+    def is_own(self) -> bool:
+        "Tell whether the backbone came as a module."
+        return self.name.startswith(own_mark)
+
+
 def build_backbone(
-    name:str, # Any timm backbone
+    given:str|nn.Module, # Any timm backbone, or a module of one's own
     image_size:tuple[int, int], # Height and width of its images
     pretrained:bool, # ImageNet weights; False starts from random ones
     stage:int|None, # The last stage to keep; None keeps all
     last_stride:int|None, # 1 doubles the final grid; None leaves it as it was trained
-) -> Any: # timm network without a classifier
+) -> Built: # The backbone without a classifier
     "Build the backbone of a network, cut and refined as asked."
     if last_stride is not None and (last_stride != 1 or isinstance(last_stride, bool)):
         raise InputError(f"Expected last_stride to be 1 or None, got {last_stride!r}")
-    if pretrained:
-        backbone:Any = pretrained_backbone(name, image_size=image_size)
+    if not isinstance(given, str):
+        return own_backbone(given, image_size, stage)
+
+    def make(size:tuple[int, int]|None) -> Built:
+        backbone = timm_backbone(given, size, pretrained=pretrained)
+        backbone.reset_classifier(0)
+        if stage is not None:
+            cut_backbone(backbone, stage)
+        built = refine(given, backbone, image_size, last_stride)
+        if stage is not None:
+            check_cut(built, stage, image_size)
+        return built
+
+    return first_that_works(given, image_size, make)
+
+
+def refine(name:str, backbone:Any, image_size:tuple[int, int], last_stride:int|None) -> Built:
+    "Set the last stride, look at blank images, and go back to the stride as it was where the network needs it."
+    changed = set_last_stride(backbone, image_size) if last_stride == 1 else {}
+    reason = ""
+    try:
+        layout, seen = probe(backbone, image_size)
+    except Exception as error:
+        if not changed: raise
+        reason = said_by(error)
     else:
-        backbone = timm.create_model(name, **size_argument(name, image_size))
-    backbone.reset_classifier(0)
+        if changed and layout.is_tokens:
+            reason = "its attention works on tokens"
+    if reason:
+        halve_again(changed)
+        layout, seen = probe(backbone, image_size)
+        last_stride = None
+    elif last_stride == 1 and not changed and halves_otherwise(backbone):
+        reason = "no stride of 2 halves its grid"
+    if reason:
+        warnings.warn(f"{name} keeps its last stride: {reason}. last_stride=None asks for that", stacklevel=6)
+    return Built(name, backbone, layout, seen, last_stride)
+
+
+def check_cut(built:Built, stage:int, image_size:tuple[int, int]) -> None:
+    "Refuse a backbone that still returns several maps when it is cut, unless the last is the one of its stage."
+    noted = built.backbone.feature_info[stage]
+    rows = image_size[0] / noted["reduction"]
+    is_of_stage = built.seen.shape[1] == noted["num_chs"] and abs(built.seen.shape[2] - rows) < 1
+    if built.layout.path and not is_of_stage:
+        raise InputError(f"Expected stage to be None for {built.name}, whose branches go on side by side, got {stage}")
+
+
+def halves_otherwise(backbone:Any) -> bool:
+    "Tell whether timm notes that later stages of a backbone are coarser than its first."
+    stages = getattr(backbone, "feature_info", None) or []
+    return len({stage.get("reduction") for stage in stages if isinstance(stage, dict)}) > 1
+
+
+def own_backbone(module:Any, image_size:tuple[int, int], stage:int|None) -> Built:
+    "Take a module of one's own as it is; only a classifier that timm knows how to remove is removed."
+    kind = getattr(module, "__name__", type(module).__name__)
+    expected = "Expected backbone to be the name of a timm backbone or an nn.Module"
+    if inspect.isclass(module):
+        raise InputError(f"{expected}, got the class {kind}; pass an instance: backbone={kind}()")
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{expected}, got {module!r}; wrap a function in a module whose forward calls it")
+    if isinstance(module, SiameseNet):
+        raise InputError(f"{expected}, got a SiameseNet; pass its backbone: backbone=model.backbone")
     if stage is not None:
-        cut_backbone(backbone, stage)
-    if last_stride == 1:
-        set_last_stride(backbone, image_size)
-    return backbone
+        raise InputError(f"Expected stage to be None for a backbone of your own, got {stage!r}; cut {kind} yourself")
+    without_classifier = getattr(module, "reset_classifier", None)
+    if callable(without_classifier):
+        without_classifier(0)
+    try:
+        return Built(own_mark + kind, module, *probe(module, image_size, images=2), None)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"Expected a backbone that takes images (B, 3, {image_size[0]}, {image_size[1]}), got {kind} "
+            f"({said_by(error)}); image_size=(height, width) sets another size"
+        ) from error
 
 
-def as_map(features:Tensor, backbone:Any) -> Tensor:
-    "Bring what a backbone returns into the shape (B, C, h, w): channels-last maps and transformers' tokens too."
-    if features.ndim == 3:  # tokens (B, T, C); the first few may stand for no place
-        first = getattr(backbone, "num_prefix_tokens", 0)
-        rows, columns = backbone.patch_embed.grid_size
-        return features[:, first:].transpose(1, 2).unflatten(2, (rows, columns))
-    if features.shape[1] == backbone.num_features:
-        return features
-    return features.permute(0, 3, 1, 2)
+def pixel_scale(built:Built) -> tuple[list[float], list[float]]:
+    "Return mean and deviation of the pixels, from what a backbone notes about itself, else ImageNet's."
+    settings = getattr(built.backbone, "pretrained_cfg", None) or {}
+    mean = settings.get("mean") or IMAGENET_DEFAULT_MEAN
+    std = settings.get("std") or IMAGENET_DEFAULT_STD
+    for name, values in (("mean", mean), ("std", std)):
+        is_three = len(values) == 3 and all(is_number(value) for value in values)
+        if not is_three or (name == "std" and min(values) <= 0):
+            raise InputError(
+                f"Expected {name} of three colours in pretrained_cfg, got {values!r} in that of {built.name}; "
+                "take a backbone for RGB images, or correct its pretrained_cfg"
+            )
+    return list(mean), list(std)
+
+
+def check_places(built:Built, pool:str) -> None:
+    "Refuse to pool places where a backbone returns none."
+    is_point = built.seen.shape[2:].numel() == 1 and built.is_own
+    if pool != "average" and (is_point or not built.layout.has_places):
+        raise InputError(
+            f"Expected pool='average' for {built.name}, which returns one vector per image and no map, got {pool!r}"
+        )
+
+# %% ../nbs/02_model.ipynb #cb771457
+@dataclass(frozen=True)
+class Layout:
+    "How to read a map (B, C, h, w) in what a backbone returns."
+    path:tuple # Keys and positions that lead to the tensor, where several are returned
+    kind:str # "map", "channels_last", "tokens" (B, T, C), "channels_first_tokens" (B, C, T) or "vectors" (B, C)
+    prefix:int=0 # How many tokens come first and stand for no place
+    grid:tuple[int, int]|None=None # Rows and columns of the other tokens; None where they have no order
+
+    @property
+    def has_places(self) -> bool:
+        "Tell whether the map has places, and is not one vector."
+        return self.kind in ("map", "channels_last") or self.grid is not None
+
+    @property
+    def is_tokens(self) -> bool:
+        "Tell whether the map is laid out from tokens."
+        return self.kind in ("tokens", "channels_first_tokens")
+
+
+dimensions = {"map": 4, "channels_last": 4, "tokens": 3, "channels_first_tokens": 3, "vectors": 2}
+
+
+def as_map(features:Any, layout:Layout) -> Tensor:
+    "Bring what a backbone returns into the shape (B, C, h, w); vectors become maps of one place."
+    for step in layout.path:
+        features = features[step]
+    if not isinstance(features, Tensor) or features.ndim != dimensions[layout.kind]:
+        what = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise InputError(
+            f"Expected the backbone to return {layout.kind} as it did when the network was built, got {what}; "
+            "it must return the same in training and evaluation, for one image and many"
+        )
+    if layout.kind == "map": return features
+    if layout.kind == "channels_last": return features.permute(0, 3, 1, 2)
+    if layout.kind == "vectors": return features[:, :, None, None]
+    places = features if layout.kind == "channels_first_tokens" else features.transpose(1, 2)
+    places = places[:, :, layout.prefix:]
+    return places.mean(dim=2)[:, :, None, None] if layout.grid is None else places.unflatten(2, layout.grid)
+
+# %% ../nbs/02_model.ipynb #a1c94fd9
+def probe(
+    backbone:Any, # timm network without a classifier, or a module of one's own
+    image_size:tuple[int, ...], # Height and width of its images
+    images:int=1, # How many black images to send
+) -> tuple[Layout, Tensor]: # How to read what it returns, and the map
+    "Send black images through a backbone and find out what it returns; the grids inside tell where tokens belong."
+    grids = {}
+
+    def note(layer, inputs, output):
+        grids.pop(output.shape[-2:], None)
+        grids[output.shape[-2:]] = None  # the last one seen is the last one in the order
+
+    layers = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
+    features = look_at_blank(backbone, image_size, layers, note, images)
+    seen = [tuple(grid) for grid in reversed(grids) if grid.numel() > 1]
+    path = path_to_map(features)
+    tensor = dict(leaves(features))[path]
+    if tensor.ndim not in (2, 3, 4) or tensor.shape[0] != images or not tensor.is_floating_point():
+        raise InputError(
+            f"Expected a backbone that returns (B, C, h, w), (B, T, C) or (B, C) with B = {images}, "
+            f"got {tensor.dtype} of shape {tuple(tensor.shape)} from {type(backbone).__name__}"
+        )
+    layout = read_layout(path, tensor.shape, backbone, Grids(seen, image_size))
+    return layout, as_map(features, layout)
+
+
+class Grids:
+    "The grids on which the places of a map may lie."
+    def __init__(self, seen:list[tuple[int, int]], image_size:tuple[int, ...]):
+        height, width = image_size
+        steps = range(1, min(height, width) + 1)
+        rounded_down = [(height // step, width // step) for step in steps]
+        rounded_up = [(-(-height // step), -(-width // step)) for step in steps]
+        self.seen = seen  # by convolutions inside the backbone, the last one first
+        self.of_patches = [
+            (height // step, width // step)
+            for step in steps
+            if height % step == width % step == 0 and height * width >= 8 * step ** 2
+        ]
+        self.of_strides = sorted(
+            {*rounded_down, *rounded_up},
+            key=lambda grid: (abs(math.log(grid[0] * width / grid[1] / height)), grid),  # shaped like the image first
+        )
+
+    def __contains__(self, grid:tuple[int, ...]) -> bool:
+        "Tell whether a map may have these rows and columns."
+        return tuple(grid) in (*self.seen, *self.of_strides, (1, 1))
+
+
+def leaves(features:Any, path:tuple=()) -> Iterator[tuple[tuple, Tensor]]:
+    "Yield the tensors in lists, tuples and dictionaries, with the way to each."
+    if isinstance(features, Tensor):
+        yield path, features
+    parts = features if isinstance(features, Mapping) else {}
+    if isinstance(features, list | tuple):
+        parts = dict(enumerate(features))
+    for step, part in parts.items():
+        yield from leaves(part, (*path, step))
+
+
+def path_to_map(features:Any) -> tuple:
+    "Return the way to the last map, to the last tensor where there is no map."
+    found = dict(leaves(features))
+    if not found:
+        raise InputError(f"Expected a backbone that returns a tensor, got {type(features).__name__}")
+    named = [path for path in found if path and path[-1] in ("x_norm_patchtokens", "last_hidden_state")]
+    maps = [path for path, tensor in found.items() if tensor.ndim >= 3]
+    return (named or maps or list(found))[-1]
+
+
+def read_layout(path:tuple, shape:torch.Size, backbone:Any, grids:Grids) -> Layout:
+    "Tell from its shape how a tensor is to be read."
+    channels = getattr(backbone, "num_features", None)
+    if len(shape) == 2:
+        return Layout(path, "vectors")
+    if len(shape) == 4:
+        is_last = channels != shape[1] if channels in shape[1::2] else shape[1:3] in grids and shape[2:] not in grids
+        return Layout(path, "channels_last" if is_last else "map")
+    laid = find_grid(shape[1], backbone, grids)
+    was_seen = first_fit(shape[2], grids.seen, (0,)) is not None
+    is_first = channels != shape[2] if channels in shape[1:] else laid is None and was_seen
+    if is_first:
+        return Layout(path, "channels_first_tokens", *find_grid(shape[2], backbone, grids) or (0, None))
+    side = math.isqrt(shape[1])
+    is_square = side ** 2 == shape[1] >= 16  # of a network that brings every image to its own size
+    return Layout(path, "tokens", *laid or (0, (side, side) if is_square else None))
+
+
+def find_grid(tokens:int, backbone:Any, grids:Grids) -> tuple[int, tuple[int, int]]|None:
+    "Find how many tokens stand for no place, and the rows and columns of the others; None where nothing fits."
+    known = getattr(backbone, "num_prefix_tokens", None)
+    if known is None and getattr(backbone, "num_tokens", None) == tokens: return None  # class tokens only
+    declared = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
+    prefixes = None if known is None else (known,)
+    tries = (  # strong evidence first; without any no more than a class token and one for distillation are left out
+        ([declared] if isinstance(declared, tuple) else [], prefixes or range(6)),
+        (grids.seen, prefixes or range(6)),
+        (grids.of_strides, prefixes or (0,)),
+        (grids.of_patches, prefixes or (1, 2)),
+    )
+    for candidates, several in tries:
+        found = first_fit(tokens, candidates, several)
+        if found is not None: return found
+    return None
+
+
+def first_fit(
+    tokens:int, # How many there are
+    grids:Iterable[tuple[int, int]], # On which they may lie
+    prefixes:Iterable[int], # How many of them may stand for no place
+) -> tuple[int, tuple[int, int]]|None: # Prefix and grid; None where none fits
+    "Find the smallest prefix and the first grid that together have as many tokens."
+    for prefix in prefixes:
+        for rows, columns in grids:
+            if prefix + rows * columns == tokens: return prefix, (rows, columns)
+    return None
 
 # %% ../nbs/02_model.ipynb #33b38a73
 def check_image_size(image_size:tuple[int, int]) -> tuple[int, int]:
@@ -446,7 +856,8 @@ def save_model(
 ) -> Path: # The folder
     "Save weights and configuration side by side; an earlier network in the folder is replaced."
     folder = Path(folder)
-    weights = save_tensors({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    weights = save_tensors(apart(tensors))
     notes = notes_of(model, weights, extra or {})
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -477,6 +888,17 @@ def notes_of(model:SiameseNet, weights:bytes, extra:dict) -> dict:
         sha256=digest(weights),
         extra=extra,
     )
+
+
+def apart(tensors:dict[str, Tensor]) -> dict[str, Tensor]:
+    "Copy tensors that share their memory with an earlier one, as tied weights do; safetensors refuses those."
+    places = set()
+    for name, value in tensors.items():
+        place = value.untyped_storage().data_ptr()
+        if place in places:
+            tensors[name] = value.clone()
+        places.add(place)
+    return tensors
 
 
 def end_interrupted_save(folder:Path) -> None:
@@ -516,6 +938,8 @@ def write_to_disk(path:Path, content:bytes) -> None:
 # %% ../nbs/02_model.ipynb #6554e45f
 def load_model(
     folder:str|Path, # Folder that `save_model` wrote
+    *,
+    backbone:nn.Module|None=None, # Where the network was built around a module of your own: one like it, to be filled
 ) -> SiameseNet: # The network, in evaluation mode
     "Rebuild a network from its folder; a damaged file, an unknown format and a pickle are refused."
     folder = Path(folder)
@@ -528,7 +952,7 @@ def load_model(
     content = read_weights(folder, notes["sha256"])
     advice = f"load it with version {notes.get('library')} of siamese_nbdev"
     try:
-        model = SiameseNet(**notes["config"], pretrained=False)
+        model = rebuild(notes["config"], backbone, folder)
     except TypeError as error:
         raise InputError(
             f"Expected the options of SiameseNet in {folder / notes_name}, got others ({error}); {advice}"
@@ -537,13 +961,37 @@ def load_model(
     try:
         model.load_state_dict(load_tensors(content))
     except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        if backbone is not None:
+            advice = "build the module as it was when the network was saved"
         raise InputError(
-            f"Expected weights for the configuration of {folder}, got others ({reason}); {advice}"
+            f"Expected weights for the configuration of {folder}, got others ({said_by(error)}); {advice}"
         ) from error
     return model.eval()
 
 # %% ../nbs/02_model.ipynb #9fef780b
+def rebuild(config:dict, backbone:nn.Module|None, folder:Path) -> SiameseNet:
+    "Build the network of a configuration; a backbone of one's own must be given again."
+    name = str(config.get("backbone"))
+    if not name.startswith(own_mark):
+        if backbone is not None:
+            raise InputError(f"Expected no backbone= for {folder}, whose backbone is {name}, got one; leave it out")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* keeps its last stride")  # said when it was built first
+            return SiameseNet(**config, pretrained=False)
+    kind = name.removeprefix(own_mark)
+    if backbone is None or type(backbone).__name__ != kind:
+        got = "none" if backbone is None else repr(backbone).splitlines()[0]
+        raise InputError(
+            f"Expected the backbone of {folder}, a module of your own of class {kind}, got {got}; "
+            f"call load_model({str(folder)!r}, backbone={kind}(...))"
+        )
+    options:dict[str, Any] = {key: value for key, value in config.items() if key not in ("mean", "std")}
+    options["backbone"] = backbone
+    model = SiameseNet(**options)
+    model.set_pixel_scale(config["mean"], config["std"])
+    return model
+
+
 def read_model_notes(path:Path) -> dict:
     "Read a network's JSON and check that it is one we understand."
     return read_notes(
@@ -575,6 +1023,12 @@ def read_weights(folder:Path, sha256:str) -> bytes:
         f"Expected the weights that {folder / notes_name} describes, got a file that is damaged or belongs to another "
         "save; copy the folder again, both files together"
     )
+
+
+def saved_weights(folder:Path) -> dict[str, Tensor]:
+    "Read the weights of a network without building it."
+    notes = read_model_notes(folder / notes_name)
+    return load_tensors(read_weights(folder, notes["sha256"]))
 
 
 def is_pickle(content:bytes) -> bool:
