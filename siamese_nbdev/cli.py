@@ -21,7 +21,6 @@ import torch
 import typer
 
 from siamese_nbdev.checks import InputError, check_positive
-from siamese_nbdev.dataset import choose_transform
 from siamese_nbdev.downloads import DatasetError, datasets, fetch_dataset
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.evaluation import evaluate_retrieval
@@ -44,17 +43,23 @@ from siamese_nbdev.pipeline import (
     execute_plan,
     has_split,
     make_plan,
-    note_mirror,
     note_of_mirrors,
     noted_threshold,
     plan_lines,
     read_folder,
     shapes_of,
+    train_network,
 )
 from siamese_nbdev.report import write_report
 from siamese_nbdev.retrieval import Index
-from siamese_nbdev.training import fit, resume
-from siamese_nbdev.verification import Threshold, verify_pair
+from siamese_nbdev.training import resume
+from siamese_nbdev.verification import (
+    Threshold,
+    evaluate_verification,
+    read_pairs,
+    verification_pairs,
+    verify_pair,
+)
 
 # %% ../nbs/14_cli.ipynb #a5a4eace
 app = typer.Typer(
@@ -362,28 +367,6 @@ def refuse_contradictions(found:Found) -> None:
         raise InputError(f"{error}, or train as it is with --allow-contradictions") from error
 
 
-def train_network(
-    model:SiameseNet, # Network to train
-    images:pd.DataFrame, # Images to train on
-    strangers:pd.DataFrame, # Images to judge by; may be none
-    epochs:int, # Passes over the images
-    out:Path, # Folder for everything
-    options:RunOptions, # Seed, and whether pictures may be mirrored
-) -> pd.DataFrame: # History, one row per epoch
-    "Train a network, and note beside it whether its mirror images are somebody else."
-    history = fit(
-        model,
-        images,
-        strangers if len(strangers) else None,
-        epochs=epochs,
-        out=out,
-        seed=options.seed,
-        transform=choose_transform("auto", epochs, options.mirror),
-    )
-    note_mirror(out / "model", options.mirror)
-    return history
-
-
 def warn_of(notes:list[str]) -> None:
     "Say what the user should know."
     for note in notes:
@@ -506,17 +489,44 @@ def evaluate_command(
 
 @app.command("verify")
 def verify_command(
-    first:Annotated[Path, argument("A picture.")],
-    second:Annotated[Path, argument("Another one.")],
     model:Annotated[Path, option(some_network)],
+    first:Annotated[Path|None, argument("A picture.")]=None,
+    second:Annotated[Path|None, argument("Another one.")]=None,
+    pairs:Annotated[Path|None, option(
+        "CSV of many pairs instead: columns path, other and is_same (or LFW's pairs.txt)."
+    )]=None,
     threshold:Annotated[float|None, option(
         "Distance up to which they count as the same. Default: the one saved with the network."
     )]=None,
 ):
-    "Answer whether two pictures show the same identity. Exit status 0: the same; 1: different."
-    verdict = verify_pair(first, second, find_model(model), threshold)
+    """Answer whether two pictures show the same identity. Exit status 0: the same; 1: different.
+
+    With --pairs: measure how well many pairs are told apart.
+    """
+    folder = find_model(model)
+    if pairs is not None and first is None:
+        typer.echo(in_columns(verify_list(pairs, folder, threshold)))
+        return
+    if first is None or second is None or pairs is not None:
+        raise InputError("Expected two pictures, or a file of pairs with --pairs alone")
+    verdict = verify_pair(first, second, folder, threshold)
     typer.echo(str(verdict))
     raise typer.Exit(0 if verdict.is_same else 1)
+
+
+def verify_list(file:Path, folder:Path, distance:float|None) -> pd.DataFrame:
+    "Measure a network on a list of pairs, at a distance that was given or, where one is saved with it, the threshold."
+    threshold = noted_threshold(folder)
+    flip = threshold is not None and threshold.flip
+    metric = "euclidean" if threshold is None else threshold.metric
+    if distance is None and threshold is not None:
+        distance = threshold.distance
+    listed = read_pairs(file)
+    paths = sorted({*listed["path"], *listed["other"]})
+    embedded = embed_images(load_model(folder), pd.DataFrame(dict(path=paths)), flip=flip, on_error="raise")
+    pairs = verification_pairs(embedded, pairs=listed, metric=metric)
+    repeats = 1000 if "label" in pairs else 0  # intervals are over identities
+    return evaluate_verification(pairs, threshold=distance, repeats=repeats)
 
 
 def open_index(folder:Path, root:Path|None=None) -> Index:

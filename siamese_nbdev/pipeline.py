@@ -1157,16 +1157,32 @@ def train_or_resume(
     "Train, or go on from the last checkpoint of a training that was interrupted."
     if (out / "run.json").exists():
         return resume(out)
-    history = fit(
-        model,
-        train,
-        valid if len(valid) else None,
-        epochs=epochs,
-        out=out,
-        seed=options.seed,
-        transform=choose_transform("auto", epochs, options.mirror),
-    )
-    return model, history
+    return model, train_network(model, train, valid, epochs, out, options)
+
+
+def train_network(
+    model:SiameseNet, # Network to train
+    train:pd.DataFrame, # Images to train on
+    valid:pd.DataFrame, # Images to judge by; may be empty
+    epochs:int, # Passes over the training images
+    out:Path, # Folder for everything that comes out
+    options:RunOptions, # Seed, and whether pictures may be mirrored
+) -> pd.DataFrame: # History, one row for each epoch
+    "Train, contradictions allowed, because they were told before; note whether a mirror image is somebody else."
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Expected one label per picture")
+        history = fit(
+            model,
+            train,
+            valid if len(valid) else None,
+            epochs=epochs,
+            out=out,
+            seed=options.seed,
+            transform=choose_transform("auto", epochs, options.mirror),
+            allow_contradictions=True,
+        )
+    note_mirror(out / "model", options.mirror)
+    return history
 
 
 def judge_on_valid(
