@@ -7,6 +7,8 @@ __all__ = []
 
 # %% ../nbs/14_cli.ipynb #1026c0e7
 import json
+import math
+import shlex
 import sys
 import warnings
 from dataclasses import dataclass
@@ -18,30 +20,46 @@ import pandas as pd
 import torch
 import typer
 
-from siamese_nbdev.checks import InputError
-from siamese_nbdev.data import split_by_label
+from siamese_nbdev.checks import InputError, check_positive
 from siamese_nbdev.downloads import DatasetError, datasets, fetch_dataset
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.evaluation import evaluate_retrieval
 from siamese_nbdev.files import move_aside
-from siamese_nbdev.model import SiameseNet, load_model
+from siamese_nbdev.manifests import check_contradictions
+from siamese_nbdev.model import SiameseNet, load_model, read_model_notes
 from siamese_nbdev.pedestrians import make_pedestrians
 from siamese_nbdev.pipeline import (
+    Depth,
+    Found,
     Plan,
+    RunOptions,
+    check_outside,
+    check_parts,
     choose_epochs,
     choose_image_size,
+    choose_splits,
     compare_networks,
     draw_closest,
     execute_plan,
+    has_split,
+    make_plan,
+    note_of_mirrors,
+    noted_threshold,
     plan_lines,
-    plan_run,
     read_folder,
     shapes_of,
+    train_network,
 )
 from siamese_nbdev.report import write_report
 from siamese_nbdev.retrieval import Index
-from siamese_nbdev.training import fit, resume
-from siamese_nbdev.verification import verify_pair
+from siamese_nbdev.training import resume
+from siamese_nbdev.verification import (
+    Threshold,
+    evaluate_verification,
+    read_pairs,
+    verification_pairs,
+    verify_pair,
+)
 
 # %% ../nbs/14_cli.ipynb #a5a4eace
 app = typer.Typer(
@@ -74,12 +92,50 @@ Size = Annotated[
     tuple[int, int]|None,
     option("Size of the network's input. Default: from the shape that most images have.", metavar="HEIGHT WIDTH"),
 ]
+Backbone = Annotated[str, option("Any timm backbone whose ImageNet weights are at hand.")]
+Seed = Annotated[int, option("Seed of the split and of the training.", min=0)]
+Mirror = Annotated[bool, option(
+    "Whether training may mirror pictures. --no-mirror: a mirror image is somebody else (hands, flukes, letters)."
+)]
+Resplit = Annotated[bool, option("Ignore the split that folders or CSV bring, and make a new one.", "--resplit")]
+Levels = Annotated[str|None, option(
+    "Level of sub-folders that names the identity: 1, 2 or, for both, 1,2. Default: all of them.", "--depth"
+)]
+Splits = Annotated[bool|None, option(
+    "Whether sub-folders such as train and val mean a split. Default: if all are called so."
+)]
+Pattern = Annotated[str|None, option(
+    "Names of files say who is who: a regular expression with a group (?P<label>...), or market1501."
+)]
+PathColumn = Annotated[str, option("Column of the CSV that names the files.")]
+LabelColumn = Annotated[str, option("Column of the CSV that names the identities.")]
+Separator = Annotated[str|None, option(
+    "What separates columns of the CSV, or tab. Default: whichever of comma, semicolon, tab and bar fits.", "--sep"
+)]
+Encoding = Annotated[str|None, option("How the CSV is written, such as latin-1. Default: UTF-8, or as it says itself.")]
+Root = Annotated[Path|None, option("Folder that holds the set's pictures now, if they have moved.")]
 Json = Annotated[bool, option("Print JSON instead of a table.", "--json")]
 
 
 def warn(text:str) -> None:
     "Say on stderr what the user should know."
     typer.echo(f"Warning: {text}", err=True)
+
+
+def depth_of(text:str|None) -> Depth|None:
+    "Understand levels of folders: 1, 2 or 1,2."
+    if text is None:
+        return None
+    words = text.split(",")
+    if not all(word.strip().isdigit() for word in words):
+        raise InputError(f"Expected --depth to be a level such as 1 or 2, or several such as 1,2, got {text}")
+    levels = tuple(int(word) for word in words)
+    return levels[0] if len(levels) == 1 else levels
+
+
+def separator_of(text:str|None) -> str|None:
+    "Understand a tab by its name too, for it is hard to type."
+    return "\t" if text in ("tab", "\\t") else text
 
 
 def in_columns(table:pd.DataFrame, **options) -> str:
@@ -116,16 +172,48 @@ def run_command(
         "Whether sub-folders are identities. Without labels: no training, search and near-duplicates only."
     )]=True,
     report:Annotated[bool, option("Also write report.html (needs the extra [report]).")]=True,
+    backbone:Backbone=RunOptions.backbone,
+    seed:Seed=RunOptions.seed,
+    mirror:Mirror=True,
+    resplit:Resplit=False,
+    depth:Levels=None,
+    splits:Splits=None,
+    pattern:Pattern=None,
+    path_column:PathColumn="path",
+    label_column:LabelColumn="label",
+    sep:Separator=None,
+    encoding:Encoding=None,
 ):
     "Do the whole pipeline on your own images: check, split, frozen baseline, training, evaluation, index, report."
-    out = out or Path("runs") / path.resolve().stem
-    set_aside(out)
-    plan = plan_run(path, out, epochs=epochs, image_size=image_size, labels=labels)
+    out = out or Path("runs") / name_of(path)
+    check_outside(out, path)
+    options = RunOptions(
+        backbone=backbone,
+        seed=seed,
+        mirror=mirror,
+        resplit=resplit,
+        depth=depth_of(depth),
+        splits=splits,
+        pattern=pattern,
+        path_column=path_column,
+        label_column=label_column,
+        sep=separator_of(sep),
+        encoding=encoding,
+    )
+    plan = make_plan(path, out, epochs, image_size, labels, options)
+    set_aside(out)  # not before it is clear that a run can begin
+    plan.save()
     for note in plan.notes:
         warn(note)
     if not plan.is_labelled:
         typer.echo("\n".join(plan_lines(plan)))
     finish_run(plan, report)
+
+
+def name_of(path:Path) -> str:
+    "Name the run on a folder, or on a CSV: the whole name of the one, that of the other without its ending."
+    resolved = path.resolve()
+    return (resolved.stem if resolved.is_file() else resolved.name) or "root"
 
 
 @app.command("report")
@@ -146,10 +234,10 @@ def finish_run(plan:Plan, report:bool) -> None:
     "Execute a plan, say what is where, and write the report."
     results = execute_plan(plan, say=typer.echo)
     across = " across identities" if plan.is_labelled else ""
-    measured = ["model/", "embeddings/", "frozen/", "history.csv", "metrics.json"] if plan.is_labelled else []
-    kept = ["index/", *measured, "duplicates.csv", "closest.png"]
+    measured = ["model/", "embeddings/", "frozen/", "history.csv", "metrics.json", "copies.csv"]
+    kept = ["index/", *(measured if plan.is_labelled else []), "duplicates.csv", "closest.png"]
     typer.echo(f"{len(results.duplicates):,} pairs of near-duplicates{across} in duplicates.csv")
-    typer.echo(f"Search with: siamese-nbdev search IMAGE --index {plan.out}")
+    typer.echo(f"Search with: siamese-nbdev search IMAGE --index {shlex.quote(str(plan.out))}")
     typer.echo(f"\nIn {plan.out}: {', '.join(kept)}")
     if report and (file := write_report(plan.out, say=typer.echo)):
         typer.echo(f"Report: {file}")
@@ -161,27 +249,48 @@ def train_command(
     out:Annotated[Path, option("Folder for the network, its checkpoints and history.")],
     epochs:Epochs=None,
     image_size:Size=None,
-    backbone:Annotated[
-        str, option("Any timm backbone whose ImageNet weights are at hand.")
-    ]="tf_efficientnet_lite0",
+    backbone:Backbone=RunOptions.backbone,
     embedding_size:Annotated[int|None, option(
         "Numbers in an embedding, made by a linear layer. "
         "Default: no such layer, as many as the backbone has channels.",
         min=2,
     )]=None,
-    seed:Annotated[int, option("Seed of the split and of the training.")]=42,
+    seed:Seed=RunOptions.seed,
+    mirror:Mirror=True,
+    resplit:Resplit=False,
+    allow_contradictions:Annotated[bool, option(
+        "Train although one file, or the same bytes, stand under two labels.", "--allow-contradictions"
+    )]=False,
+    depth:Levels=None,
+    splits:Splits=None,
+    pattern:Pattern=None,
+    path_column:PathColumn="path",
+    label_column:LabelColumn="label",
+    sep:Separator=None,
+    encoding:Encoding=None,
 ):
     "Train a network on a folder, a fifth of its identities kept aside to judge by."
-    manifest = read_images(path)
-    if "split" not in manifest:
-        manifest = split_by_label(manifest, valid=0.2, test=0, seed=seed)
-    images = manifest.loc[manifest["split"] == "train"]
-    strangers = manifest.loc[manifest["split"] == "valid"]
+    options = RunOptions(
+        backbone=backbone,
+        seed=seed,
+        mirror=mirror,
+        resplit=resplit,
+        depth=depth_of(depth),
+        splits=splits,
+        pattern=pattern,
+        path_column=path_column,
+        label_column=label_column,
+        sep=separator_of(sep),
+        encoding=encoding,
+    )
+    images, strangers = read_parts(path, options, allow_contradictions)
     size = image_size or choose_image_size(shapes_of(images))
     epochs = epochs or choose_epochs(len(images))
     torch.manual_seed(seed)
     model = build_network(backbone, size, embedding_size)
-    history = fit(model, images, strangers if len(strangers) else None, epochs=epochs, out=out, seed=seed)
+    if mirror:
+        warn_of(note_of_mirrors(model, pd.concat([images, strangers])))
+    history = train_network(model, images, strangers, epochs, out, options)
     columns = ["epoch", "loss", "valid_rank_1", "valid_map"]
     typer.echo(in_columns(history, columns=columns, index=False))
     typer.echo(f"Network in {out / 'model'}")
@@ -202,20 +311,76 @@ def embed_command(
     model:Annotated[Path, option(some_network)],
     out:Annotated[Path, option("Folder for the embedding set.")],
     flip:Annotated[bool, option("Average each image with its mirror image.")]=False,
+    depth:Levels=None,
+    splits:Splits=None,
+    pattern:Pattern=None,
+    path_column:PathColumn="path",
+    label_column:LabelColumn="label",
+    sep:Separator=None,
+    encoding:Encoding=None,
 ):
     "Embed all images of a folder with a trained network and save them for search and evaluation."
-    network = load_model(find_model(model))
-    embeddings = embed_images(network, read_images(path, needs_labels=False), flip=flip)
+    options = RunOptions(
+        depth=depth_of(depth),
+        splits=splits,
+        pattern=pattern,
+        path_column=path_column,
+        label_column=label_column,
+        sep=separator_of(sep),
+        encoding=encoding,
+    )
+    folder = find_model(model)
+    check_flip(folder, flip)
+    network = load_model(folder)
+    found = read_folder(path, needs_labels=False, options=options)
+    warn_of(found.notes)
+    embeddings = embed_images(network, found.images, flip=flip)
     embeddings.save(out)
     typer.echo(f"{len(embeddings):,} embeddings of {embeddings.vectors.shape[1]} numbers in {out}")
 
 
-def read_images(path:Path, needs_labels:bool=True) -> pd.DataFrame:
-    "Read a folder or CSV into a manifest of what can be used, and say what is left out."
-    found = read_folder(path, needs_labels=needs_labels)
-    for note in found.notes:
+def read_parts(
+    path:Path, # Folder or CSV
+    options:RunOptions, # How to read it
+    allow_contradictions:bool, # Do not refuse one picture under two labels
+) -> tuple[pd.DataFrame, pd.DataFrame]: # Images to train on, and images of others to judge by; these may be none
+    "Read a folder or CSV with labels, and say what is left out and where each part comes from."
+    found = read_folder(path, options=options)
+    warn_of(found.notes)
+    if not allow_contradictions:
+        refuse_contradictions(found)
+    images, notes = choose_splits(found.images, options, test=False)
+    warn_of(notes)
+    warn_of(check_parts(images, own=has_split(found.images) and not options.resplit, test=False))
+    tests = int((images["split"] == "test").to_numpy().sum())
+    if tests:
+        warn(f"the {tests:,} images of test are left alone; `siamese-nbdev run` measures with them")
+    train, valid = (images.loc[images["split"] == part].reset_index(drop=True) for part in ("train", "valid"))
+    return train, valid
+
+
+def refuse_contradictions(found:Found) -> None:
+    "Refuse one picture under two labels, and name the way out."
+    try:
+        check_contradictions(found.images)
+    except InputError as error:
+        raise InputError(f"{error}, or train as it is with --allow-contradictions") from error
+
+
+def warn_of(notes:list[str]) -> None:
+    "Say what the user should know."
+    for note in notes:
         warn(note)
-    return found.images
+
+
+def check_flip(folder:Path, flip:bool) -> None:
+    "Refuse to average mirror images for a network to which they are somebody else."
+    extra = read_model_notes(folder / "model.json").get("extra") or {}
+    if flip and extra.get("mirror") is False:
+        raise InputError(
+            f"Expected no --flip for the network in {folder}, which was trained with --no-mirror: to it, a mirror "
+            "image is somebody else; leave --flip out"
+        )
 
 
 def build_network(backbone:str, image_size:tuple[int, int], embedding_size:int|None) -> SiameseNet:
@@ -237,18 +402,68 @@ def search_command(
     index:Annotated[Path, option("Embedding set to search, or a run that holds one, such as runs/demo.")],
     model:Annotated[Path|None, option("Network that made the set. Default: the one beside it.")]=None,
     top_k:Annotated[int, option("How many of the closest images to show.", min=1)]=8,
+    max_distance:Annotated[float|None, option(
+        "Show nobody who is farther away. Default: the threshold saved with the network, where there is one."
+    )]=None,
+    everyone:Annotated[bool, option("Show the closest images, however far away they are.", "--all")]=False,
+    root:Root=None,
     as_json:Json=False,
-    picture:Annotated[Path|None, option("Also draw the result into this PNG.")]=None,
+    picture:Annotated[Path|None, option("Also draw the result into this PNG (or JPEG, PDF, SVG).")]=None,
 ):
-    "Find the images of a set that are closest to a picture."
+    "Find the images of a set that are closest to a picture; none, if all are farther away than the threshold."
     place = find_set(index, ("index", "embeddings"))  # what was made for use comes first
-    gallery = open_index(place)
-    network = load_model(find_model(model or place))
-    hits = gallery.search(str(image), model=network, top_k=top_k)
-    if picture:
-        draw_closest(hits, picture)
+    gallery = open_index(place, root)
+    folder = find_model(model or place)
+    limit = limit_of(folder, gallery, max_distance, everyone)
+    hits = gallery.search(str(image), model=load_model(folder), top_k=top_k)
+    near = hits.loc[hits["distance"] <= limit.distance]
+    if len(near) < len(hits):
+        warn(limit.left_out(hits.iloc[len(near):]))
+    if picture and len(near):
+        draw_closest(near, picture)
     columns = ["rank", "distance", "label", "path"]
-    typer.echo(hits.to_json(orient="records", indent=1) if as_json else in_columns(hits, columns=columns, index=False))
+    if as_json:
+        typer.echo(near.to_json(orient="records", indent=1))
+    elif len(near):
+        typer.echo(in_columns(near, columns=columns, index=False))
+    else:
+        typer.echo("nobody")
+
+
+@dataclass(frozen=True)
+class Limit:
+    "Up to which distance images are shown, and why."
+    distance:float # Infinity shows all
+    reason:str # Where it comes from
+
+    def left_out(self, hits:pd.DataFrame) -> str:
+        "Say of hits, nearest first, that they are not shown."
+        nearest = hits.iloc[0]
+        return (
+            f"{len(hits)} images are farther away than {self.distance:.3f}, {self.reason}, the nearest of them "
+            f"{nearest['path']} at {nearest['distance']:.3f}; --all shows them"
+        )
+
+
+def limit_of(folder:Path, gallery:Index, max_distance:float|None, everyone:bool) -> Limit:
+    "Choose up to which distance images are shown: as asked, else by the threshold saved with the network."
+    if everyone:
+        return Limit(math.inf, "")
+    if max_distance is not None:
+        return Limit(check_positive("--max-distance", max_distance), "--max-distance")
+    threshold = noted_threshold(folder)
+    if threshold is None:
+        return Limit(math.inf, "")
+    if not is_fit_for(threshold, gallery):
+        warn("the threshold saved with the network is for distances of another kind, so all images are shown")
+        return Limit(math.inf, "")
+    return Limit(threshold.distance, "the threshold saved with the network")
+
+
+def is_fit_for(threshold:Threshold, gallery:Index) -> bool:
+    "Tell whether a threshold is about the distances that an index measures."
+    flip = bool(gallery.embeddings.meta.get("flip", False))
+    return (threshold.metric, threshold.flip) == (gallery.metric, flip)
 
 
 @app.command("evaluate")
@@ -257,11 +472,12 @@ def evaluate_command(
     gallery:Annotated[Path|None, option(
         "Embedding set to search in. Default: every image queries all others of its set."
     )]=None,
+    root:Root=None,
     as_json:Json=False,
 ):
     "Measure retrieval in an embedding set: Rank-k, mAP and more, with 95 % intervals over identities."
-    queries = open_index(find_set(embeddings))
-    answers = open_index(find_set(gallery)) if gallery else queries
+    queries = open_index(find_set(embeddings), root)
+    answers = open_index(find_set(gallery), root) if gallery else queries
     scores = evaluate_retrieval(
         queries.embeddings, answers.embeddings if gallery else None, metric=answers.metric
     )
@@ -273,24 +489,51 @@ def evaluate_command(
 
 @app.command("verify")
 def verify_command(
-    first:Annotated[Path, argument("A picture.")],
-    second:Annotated[Path, argument("Another one.")],
     model:Annotated[Path, option(some_network)],
+    first:Annotated[Path|None, argument("A picture.")]=None,
+    second:Annotated[Path|None, argument("Another one.")]=None,
+    pairs:Annotated[Path|None, option(
+        "CSV of many pairs instead: columns path, other and is_same (or LFW's pairs.txt)."
+    )]=None,
     threshold:Annotated[float|None, option(
         "Distance up to which they count as the same. Default: the one saved with the network."
     )]=None,
 ):
-    "Answer whether two pictures show the same identity. Exit status 0: the same; 1: different."
-    verdict = verify_pair(first, second, find_model(model), threshold)
+    """Answer whether two pictures show the same identity. Exit status 0: the same; 1: different.
+
+    With --pairs: measure how well many pairs are told apart.
+    """
+    folder = find_model(model)
+    if pairs is not None and first is None:
+        typer.echo(in_columns(verify_list(pairs, folder, threshold)))
+        return
+    if first is None or second is None or pairs is not None:
+        raise InputError("Expected two pictures, or a file of pairs with --pairs alone")
+    verdict = verify_pair(first, second, folder, threshold)
     typer.echo(str(verdict))
     raise typer.Exit(0 if verdict.is_same else 1)
 
 
-def open_index(folder:Path) -> Index:
+def verify_list(file:Path, folder:Path, distance:float|None) -> pd.DataFrame:
+    "Measure a network on a list of pairs, at a distance that was given or, where one is saved with it, the threshold."
+    threshold = noted_threshold(folder)
+    flip = threshold is not None and threshold.flip
+    metric = "euclidean" if threshold is None else threshold.metric
+    if distance is None and threshold is not None:
+        distance = threshold.distance
+    listed = read_pairs(file)
+    paths = sorted({*listed["path"], *listed["other"]})
+    embedded = embed_images(load_model(folder), pd.DataFrame(dict(path=paths)), flip=flip, on_error="raise")
+    pairs = verification_pairs(embedded, pairs=listed, metric=metric)
+    repeats = 1000 if "label" in pairs else 0  # intervals are over identities
+    return evaluate_verification(pairs, threshold=distance, repeats=repeats)
+
+
+def open_index(folder:Path, root:Path|None=None) -> Index:
     "Open the index in the folder of an embedding set, or make an exact one where there is none."
     if (folder / "index.json").exists():
-        return Index.load(folder)
-    return Index(EmbeddingSet.load(folder))
+        return Index.load(folder, root)
+    return Index(EmbeddingSet.load(folder, root))
 
 
 def find_set(folder:Path, names:tuple[str, ...]=("embeddings",)) -> Path:

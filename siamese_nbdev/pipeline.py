@@ -12,35 +12,57 @@ import time
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 
-from siamese_nbdev.checks import InputError, check_whole
+from siamese_nbdev import __version__
+from siamese_nbdev.checks import InputError, check_choice, check_whole
 from siamese_nbdev.data import (
     audit_split,
     check_images,
     images_from_csv,
+    images_from_filenames,
     images_from_folder,
-    list_images,
+    market1501,
     read_image,
     split_by_label,
 )
-from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, choose_transform
+from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, choose_transform, load_image
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
-from siamese_nbdev.evaluation import compare_retrieval, evaluate_queries, evaluate_retrieval, near_duplicates
+from siamese_nbdev.evaluation import (
+    compare_retrieval,
+    copies_within,
+    evaluate_queries,
+    evaluate_retrieval,
+    near_duplicates,
+)
 from siamese_nbdev.files import read_notes, replacing, write_notes
+from siamese_nbdev.folders import list_images
+from siamese_nbdev.manifests import contradictions, file_keys, name_some
 from siamese_nbdev.model import SiameseNet, load_model, read_model_notes, save_model
+from siamese_nbdev.neighbours import distances_between
+from siamese_nbdev.pictures import image_types
 from siamese_nbdev.retrieval import Index, plot_closest_imgs, search
-from siamese_nbdev.runtime import keeping_memory
-from siamese_nbdev.training import fit, resume
+from siamese_nbdev.runtime import evaluating, keeping_memory
+from siamese_nbdev.tables import find_column, read_table
+from siamese_nbdev.training import (
+    Options,
+    fit,
+    has_answer,
+    has_bfloat16,
+    resume,
+    validation_bytes,
+    who_and_where,
+)
 from siamese_nbdev.verification import (
     Threshold,
     fit_threshold,
@@ -59,14 +81,21 @@ def in_per_cent(row:pd.Series) -> str:
     return f"{100 * row['value']:.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
 
 
+def figures_of(table:pd.DataFrame) -> list[str]:
+    "Write the figures of one network."
+    return [in_per_cent(table.loc[metric]) for metric in shown_metrics]
+
+
 def metrics_table(
     scores:dict[str, pd.DataFrame], # Name of a network -> its scores, as `evaluate_retrieval` returns them
+    without_copies:dict[str, pd.DataFrame]|None=None, # The same, near-copies of the query left out
 ) -> str: # A few aligned lines of text
     "Set scores side by side in per cent, each with its interval."
     rows = [["", *shown_metrics.values()]]
     for name, table in scores.items():
-        figures = [in_per_cent(table.loc[metric]) for metric in shown_metrics]
-        rows.append([shown_networks.get(name, name), *figures])
+        rows.append([shown_networks.get(name, name), *figures_of(table)])
+        if without_copies and name in without_copies:
+            rows.append(["  without near-copies", *figures_of(without_copies[name])])
     widths = [max(len(text) for text in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -90,14 +119,24 @@ class Gain:
         return f"{difference} ({interval}) on the {self.split} identities"
 
 
+def questions_of(embeddings:EmbeddingSet) -> tuple[EmbeddingSet, EmbeddingSet|None]:
+    "Tell queries from gallery where the user's folders or splits do; None lets every image query all others."
+    if "role" not in embeddings.manifest:
+        return embeddings, None
+    is_query = (embeddings.manifest["role"] == "query").to_numpy(bool)
+    if is_query.all() or not is_query.any():
+        return embeddings, None
+    return embeddings.select(is_query), embeddings.select(~is_query)
+
+
 def gain_of_training(
     frozen:EmbeddingSet, # Some images, embedded by the frozen backbone
     trained:EmbeddingSet, # The same images, embedded by the trained network
     split:str, # Which images they are: "valid" or "test"
 ) -> Gain:
     "Compare the two networks, paired by query."
-    before = evaluate_queries(frozen)
-    after = evaluate_queries(trained)
+    before = evaluate_queries(*questions_of(frozen))
+    after = evaluate_queries(*questions_of(trained))
     gain = compare_retrieval(before, after, flips=1).loc["mean_average_precision"]
     return Gain(float(gain["difference"]), float(gain["low"]), float(gain["high"]), split)
 
@@ -221,15 +260,17 @@ def try_training(
 ) -> Trial:
     "Take a copy of the network through two steps, with a stopwatch; the random numbers go on as if nothing had been."
     device = Accelerator().device
+    is_cuda = device.type == "cuda"
+    mixed = is_cuda and has_bfloat16()  # as `fit` computes
     copy = deepcopy(model).to(device).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(copy.parameters(), lr=1e-9)
     watch = Stopwatch(len(images), device)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if is_cuda else []):
         watch.time("first_read", read_all, images)
         batch = watch.time("read", read_all, images).to(device, memory_format=torch.channels_last)
         with keeping_memory():
-            watch.time("step", take_step, copy, optimizer, batch)  # warms up
-            kept = watch.time("step", take_step, copy, optimizer, batch)
+            watch.time("step", take_step, copy, optimizer, batch, mixed)  # warms up
+            kept = watch.time("step", take_step, copy, optimizer, batch, mixed)
         copy.eval()
         with torch.inference_mode():
             watch.time("look", copy, batch)
@@ -241,12 +282,15 @@ def read_all(images:ImageDataset) -> Tensor:
     return torch.stack([images[row][0] for row in range(len(images))])
 
 
-def take_step(model:SiameseNet, optimizer:torch.optim.Optimizer, batch:Tensor) -> int:
+def take_step(model:SiameseNet, optimizer:torch.optim.Optimizer, batch:Tensor, mixed:bool) -> int:
     "Go one step downhill on a loss that means nothing; returns the bytes that were kept for the way back."
     kept = KeptTensors()
     optimizer.zero_grad(set_to_none=True)
+    half = torch.autocast(batch.device.type, torch.bfloat16, enabled=mixed)
     with torch.autograd.graph.saved_tensors_hooks(kept.note, kept.give_back):
-        loss = model(batch, normalize=False).square().mean()
+        with half:
+            vectors = model(batch, normalize=False)
+        loss = vectors.float().square().mean()
     loss.backward()
     optimizer.step()
     return kept.total(list(model.parameters()))
@@ -275,20 +319,127 @@ def predict_training(
     epochs:int, # Passes over the training images
     *,
     images:int=16, # How many to time
+    mirror:bool=True, # Training mirrors pictures
 ) -> Prediction:
     "Time some steps on a few images, count what they keep in memory, and multiply."
     few = train.iloc[:images]
-    transform = choose_transform("auto", epochs)
+    transform = choose_transform("auto", epochs, mirror)
     trial = try_training(model, ImageDataset(few, model.image_size, transform=transform, cache=True))
     sampler = BalancedBatchSampler(train["label"])
     batch_size = sampler.classes_per_batch * sampler.images_per_class
-    judged = min(300, len(train)) + len(valid)  # `fit` looks at some training images too, and stores them apart
+    glanced = min(Options.glance, len(train))  # `fit` judges by some training images too, and stores them apart
+    judged = glanced + len(valid)
     stored = len(train) + judged
     one_epoch = len(sampler) * batch_size * (trial.step + trial.read) + judged * trial.look
     seconds = epochs * one_epoch + stored * trial.first_read
     weights = sum(weight.nbytes for weight in model.parameters())
     pictures = stored * 3 * math.prod(model.image_size)
-    return Prediction(seconds, int(trial.kept * batch_size + 4 * weights + pictures))
+    validation = validation_bytes(max(glanced, len(valid)), model.embedding_size)
+    return Prediction(seconds, int(trial.kept * batch_size + 4 * weights + pictures + validation))
+
+# %% ../nbs/11_pipeline.ipynb #49dc1465
+def mirror_twins(
+    plain:np.ndarray, # Images as vectors, shape (N, D)
+    mirrored:np.ndarray, # Their mirror images, in the same order
+    labels:np.ndarray, # Identity of each, shape (N,)
+) -> list[tuple[str, str]]: # Pairs of identities
+    "Find pairs of identities of which each, mirrored, is nearer to the other than to itself, and unmirrored is not."
+    codes, names = pd.factorize(labels)
+    numbers = np.arange(len(names))
+    upright = mean_distances(plain, plain, codes)
+    turned = mean_distances(mirrored, plain, codes)
+    turned = (turned + turned.T) / 2
+    nearest_other = np.where(np.eye(len(names), dtype=bool), np.inf, turned).argmin(axis=1)
+    is_turned = turned[numbers, nearest_other] < turned.diagonal()
+    is_itself = upright[numbers, nearest_other] > upright.diagonal()
+    is_twin = is_turned & is_itself & (nearest_other[nearest_other] == numbers)
+    found = is_twin & is_twin[nearest_other] & (numbers < nearest_other)
+    return [(str(names[number]), str(names[nearest_other[number]])) for number in np.flatnonzero(found)]
+
+
+def mean_distances(vectors:np.ndarray, others:np.ndarray, codes:np.ndarray) -> np.ndarray:
+    "Average distances by identity, those of an image to itself left out; NaN for somebody's only image to itself."
+    members = np.eye(codes.max() + 1)[codes]
+    counts = 1 - np.eye(len(codes))
+    with np.errstate(invalid="ignore"):
+        return (members.T @ (counts * distances_between(vectors, others)) @ members) / (members.T @ counts @ members)
+
+# %% ../nbs/11_pipeline.ipynb #f5fef947
+enough_twins = 0.2  # share of identities; among ordinary ones chance makes fewer
+
+
+def note_of_mirrors(
+    model:SiameseNet, # Its backbone looks, as ImageNet left it
+    images:pd.DataFrame, # Images with labels, those of the test left out
+) -> list[str]: # A sentence, or nothing
+    "Say so where mirroring seems to turn identities into each other."
+    few = a_few_of_each(images)
+    paths = list(few["path"])
+    twins = mirror_twins(*looks_of(model, paths), few["label"].to_numpy(object))
+    identities = len(set(few["label"]))
+    if 2 * len(twins) < enough_twins * identities:
+        return []
+    one, other = twins[0]
+    return [
+        f"a mirror image seems to be somebody else here: {2 * len(twins)} of {identities} identities look, mirrored, "
+        f"more like another one than like themselves (such as {one} and {other}); "
+        "training mirrors pictures unless you say --no-mirror (mirror=False)"
+    ]
+
+
+def a_few_of_each(
+    images:pd.DataFrame, # Images with labels
+    most:int=600, # About how many to take
+) -> pd.DataFrame: # Two to six images of each identity, of so many identities
+    "Take a few images of each identity, at random but the same ones every time."
+    names = images["label"].drop_duplicates()
+    if len(names) > most // 2:
+        names = names.sample(most // 2, random_state=0)
+    each = int(np.clip(most // len(names), 2, 6))
+    shuffled = images.loc[images["label"].isin(names)].sample(frac=1, random_state=0)
+    return shuffled.groupby("label").head(each).sort_index()
+
+
+def looks_of(model:SiameseNet, paths:list[str]) -> tuple[np.ndarray, np.ndarray]: # Each of shape (N, D), of length 1
+    "Describe images, and their mirror images, by what the backbone sees where."
+    device = next(model.parameters()).device
+    looks = []
+    with torch.inference_mode(), evaluating(model):
+        for start in range(0, len(paths), 32):
+            pictures = [load_image(path, model.image_size) for path in paths[start:start + 32]]
+            images = torch.stack(pictures).to(device).float().div_(255)
+            both = model.feature_map(torch.cat([images, images.flip(3)]))
+            grid = F.normalize(F.adaptive_avg_pool2d(both.float(), 3).flatten(1), dim=1)
+            looks.append(grid.unflatten(0, (2, -1)).cpu())
+    plain, mirrored = torch.cat(looks, dim=1).numpy()
+    return plain, mirrored
+
+# %% ../nbs/11_pipeline.ipynb #26a73a46
+Depth = int | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    "What can be said of a run beside its size and length; kept in `plan.json`. None looks for itself."
+    backbone:str = "tf_efficientnet_lite0" # Any timm backbone
+    seed:int = 42 # Of the split and of training
+    mirror:bool = True # Training may mirror pictures
+    resplit:bool = False # The split that the user brought is ignored
+    depth:Depth|None = None # Level of folders that names the identity
+    splits:bool|None = None # Whether folders such as `train` and `val` mean a split
+    pattern:str|None = None # Names of files say who is who, by this regular expression
+    path_column:str = "path" # Of a CSV
+    label_column:str = "label" # Of a CSV
+    sep:str|None = None # What separates columns
+    encoding:str|None = None # How letters are written
+
+    def __post_init__(self):
+        "Refuse what no run can have, before anything is read."
+        check_whole("seed", self.seed, 0)
+        for name in ("mirror", "resplit"):
+            check_choice(name, getattr(self, name), (True, False))
+        if isinstance(self.depth, list):  # as JSON has it
+            object.__setattr__(self, "depth", tuple(self.depth))
 
 # %% ../nbs/11_pipeline.ipynb #0fefc73b
 unusable = ("unreadable", "truncated", "zero bytes", "not an image", "huge", "missing")
@@ -305,22 +456,26 @@ class Found:
 def read_folder(
     path:Path, # A folder of images, or a CSV with the columns path and label
     *,
-    needs_labels:bool=True, # Refuse a folder of images without sub-folders; False takes them without labels
+    needs_labels:bool=True, # Refuse images of which nobody says who they are; False takes them without labels
     labels:bool=True, # False takes sub-folders for mere places: nobody is who they say
+    options:RunOptions=RunOptions(), # How to read it
 ) -> Found:
     "Read a folder or CSV into a manifest and leave out, with a note, what cannot be used."
-    is_flat = path.is_dir() and (not labels or (not needs_labels and has_no_subfolders(path)))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        manifest = list_without_labels(path) if is_flat else list_with_labels(path)
-    notes = [str(message.message) for message in said]
+        if path.is_file():
+            manifest = list_table(path, needs_labels and labels, options)
+        else:
+            manifest = list_folder(path, needs_labels, labels, options)
+    notes = list(dict.fromkeys(str(message.message) for message in said))
     if not labels:
-        manifest = manifest.loc[:, ["path"]]
+        manifest = manifest.drop(columns=["label", "split", "role"], errors="ignore")
     problems = check_images(manifest)
-    broken = problems.loc[problems["problem"].isin(unusable), "path"].unique()
+    is_broken = manifest["path"].isin(problems.loc[problems["problem"].isin(unusable), "path"])
+    broken = manifest.loc[is_broken, "path"].unique()
     if len(broken):
         notes.append(f"left out {len(broken)} files that cannot be read as images, the first: {broken[0]}")
-    images = manifest.loc[~manifest["path"].isin(broken)].reset_index(drop=True)
+    images = manifest.loc[~is_broken].reset_index(drop=True)
     if not len(images):
         raise InputError(
             f"Expected images in {path}, got {len(broken)} files that are none; "
@@ -329,26 +484,161 @@ def read_folder(
     return Found(images, problems, notes)
 
 
-def has_no_subfolders(folder:Path) -> bool:
-    "Tell whether all images lie directly in a folder."
-    return all(image.parent == folder for image in list_images(folder))
+def list_folder(path:Path, needs_labels:bool, labels:bool, options:RunOptions) -> pd.DataFrame:
+    "List the images of a folder by identity, or, where nothing says who is who, as they lie there."
+    images = list_images(path)
+    is_flat = not needs_labels and all(image.parent == path for image in images)
+    if labels and options.pattern is not None:
+        pattern = market1501 if options.pattern == "market1501" else options.pattern
+        manifest = images_from_filenames(path, pattern, splits=options.splits)
+    elif labels and not is_flat:
+        manifest = images_from_folder(path, depth=options.depth, splits=options.splits)
+    else:
+        manifest = pd.DataFrame(dict(path=[image.as_posix() for image in images]), dtype="str")
+    return without_drawings(manifest)
+
+# %% ../nbs/11_pipeline.ipynb #2e9e792a
+def list_table(path:Path, needs_labels:bool, options:RunOptions) -> pd.DataFrame:
+    "List the images of a CSV, with their labels where it has them."
+    if path.suffix.lower() in image_types:
+        raise InputError(f"Expected a folder of images or a CSV that lists them, got the image {path}")
+    name = options.path_column
+    columns = read_table(path, [name], options.sep, options.encoding)
+    has_labels = find_column(columns, options.label_column) is not None
+    if not has_labels and (needs_labels or options.label_column != "label"):
+        raise InputError(
+            f"Expected a column {options.label_column} in {path}, got {name_some(list(columns), 9)}; say which one "
+            "names the identities: --label-column (label_column=), or search without training: --no-labels"
+        )
+    label = options.label_column if has_labels else None
+    return images_from_csv(path, path=name, label=label, sep=options.sep, encoding=options.encoding)
 
 
-def list_without_labels(folder:Path) -> pd.DataFrame:
-    "List the images of a folder, wherever in it they lie."
-    return pd.DataFrame(dict(path=[image.as_posix() for image in list_images(folder)]), dtype="str")
+mark = f"siamese_nbdev {__version__}"
 
 
-def list_with_labels(path:Path) -> pd.DataFrame:
-    "List the images of a CSV, or those of a folder by their sub-folders."
-    return images_from_csv(path) if path.suffix.lower() == ".csv" else images_from_folder(path)
+def without_drawings(manifest:pd.DataFrame) -> pd.DataFrame:
+    "Leave out the pictures that we drew ourselves, with a warning."
+    is_ours = np.array([is_drawing(path) for path in manifest["path"]], dtype=bool)
+    if is_ours.any():
+        first = manifest.loc[is_ours, "path"].iloc[0]
+        warnings.warn(f"Left out {is_ours.sum()} pictures that a search or a run drew, such as {first}", stacklevel=2)
+    return manifest.loc[~is_ours].reset_index(drop=True)
+
+
+def is_drawing(path:str) -> bool:
+    "Tell whether `draw_closest` made a file: its first bytes say so."
+    with open(path, "rb") as file:
+        return mark.split()[0].encode() in file.read(200)
 
 # %% ../nbs/11_pipeline.ipynb #8094dee4
-def split_own(
-    manifest:pd.DataFrame, # Images with labels
-) -> tuple[pd.DataFrame, list[str]]: # The same with a `split` column, lone images left out; what the user should know
-    "Split identities into train, valid and test, as far as there are enough of them."
+part_names = ("train", "valid", "test")
+
+
+def choose_splits(
+    images:pd.DataFrame, # What `read_folder` found
+    options:RunOptions=RunOptions(), # Its seed, and whether a split of the user's own is ignored
+    *,
+    test:bool=True, # Set identities aside to test on
+) -> tuple[pd.DataFrame, list[str]]: # The images with their `split`, and what the user should know
+    "Give every image a split: the user's own, completed where it must be, or ours."
+    images = images.reset_index(drop=True)
+    if "label" not in images or not images["label"].notna().to_numpy().any():
+        return images.assign(split="index"), []
     notes = []
+    is_own = has_split(images) and not options.resplit
+    if has_split(images) and not is_own:
+        notes.append("your own split is ignored, on request")
+    if not is_own:
+        images = images.drop(columns=["split", "role"], errors="ignore").assign(split="train")
+    split = only_known(images, notes)
+    if is_own:
+        split = complete_split(images, split, options.seed, test, notes)
+    else:
+        split = split_anew(images.loc[split == "train"], options.seed, test, notes).reindex(images.index)
+    images = images.assign(split=split.fillna("index").astype("str"))
+    return without_vain_valid(images, notes), notes
+
+
+def has_split(images:pd.DataFrame) -> bool:
+    "Tell whether the user says which image belongs to which part."
+    return "split" in images and bool(images["split"].notna().to_numpy().any())
+
+
+def only_known(
+    images:pd.DataFrame, # Images with `label` and `split`
+    notes:list[str], # Grows by what the user should know
+) -> pd.Series: # Their split; missing for those of which it is not known whom they show, or where they belong
+    "Keep only images in the parts of a split of which it is known whom they show, each of them once."
+    codes, _ = pd.factorize(pd.Series(file_keys(images["path"]), dtype=object))
+    split = pd.Series(images["split"])
+    is_nobody = images["label"].isna().to_numpy()
+    identities = pd.Series(images["label"].to_numpy(object)).groupby(codes).nunique()
+    is_torn = identities.to_numpy()[codes] > 1
+    is_again = pd.Series(codes).duplicated().to_numpy() & ~is_torn
+    reasons = {
+        "without a label": is_nobody,
+        "in no part of your split": split.isna().to_numpy() & ~is_nobody,
+        "listed a second time": is_again & ~is_nobody,
+        "of files that stand under two labels": is_torn & ~is_nobody,
+    }
+    for reason, rows in reasons.items():
+        if rows.any():
+            first = images.loc[rows, "path"].iloc[0]
+            notes.append(f"{rows.sum():,} images {reason} are only searched, such as {first}")
+        split = split.mask(rows)
+    if lies := contradictions(images.loc[split.notna()]):
+        notes.append(f"{len(lies)} contradictions, one of each is wrong: {name_some(lies, 3)}")
+    return split
+
+# %% ../nbs/11_pipeline.ipynb #0320a5b2
+def complete_split(
+    images:pd.DataFrame, # Images with labels
+    split:pd.Series, # The user's own split; missing for images that take no part
+    seed:int, # Seed of what is drawn
+    test:bool, # Whether there must be images to test on
+    notes:list[str], # Grows by what the user should know
+) -> pd.Series: # The split
+    "Use a user's own split, and add what it lacks."
+    own = [part for part in part_names if (split == part).any()]
+    used = split.where(split.isin(part_names))
+    if not own:
+        notes.append("your split puts no image into train, valid or test, so nothing is trained or measured")
+        return used
+    if "train" not in own or len(own) == 1:
+        notes.append(f"your split has nothing but {' and '.join(own)}, so all of its identities are split anew")
+        return split_anew(images.loc[used.notna()], seed, test, notes).reindex(images.index)
+    if test and "test" not in own:
+        chosen = draw_test(images.loc[used == "train"], seed)
+        used[chosen] = "test"
+        identities = images.loc[chosen, "label"].nunique()
+        notes.append(f"your split has no test: {identities} identities of train ({len(chosen)} images) are set aside")
+    if "valid" not in own:
+        notes.append("your split has no valid: nothing chooses the best epoch, so the last one is kept")
+    return used
+
+
+def draw_test(images:pd.DataFrame, seed:int) -> pd.Index:
+    "Draw a fifth of the identities, two at least, of those that can be asked for; returns their rows."
+    askable = images.loc[is_askable(images)]
+    identities = askable["label"].nunique()
+    if identities < 4:
+        raise InputError(
+            "Expected a test part, or at least 4 identities in train with two images each (two of them to test on), "
+            f"got {identities}; add images to test on, or let all be split anew: --resplit (resplit=True)"
+        )
+    drawn = split_by_label(askable.drop(columns="split"), valid=0, test=max(0.2, 2 / identities), seed=seed)
+    return drawn.loc[drawn["split"] == "test"].index
+
+# %% ../nbs/11_pipeline.ipynb #b231c923
+def split_anew(
+    manifest:pd.DataFrame, # Images with labels
+    seed:int, # Seed of the split
+    test:bool, # Set identities aside to test on
+    notes:list[str], # Grows by what the user should know
+) -> pd.Series: # "train", "valid" or "test" by row; missing for lone images
+    "Split identities into train, valid and test, as far as there are enough of them."
+    manifest = manifest.drop(columns=["split", "role"], errors="ignore")
     sizes = manifest["label"].value_counts()
     lone = sizes.loc[sizes < 2].index
     if len(lone):
@@ -356,19 +646,89 @@ def split_own(
             f"left out {len(lone)} identities with a single image (such as {lone[0]}): "
             "nothing can be compared with it"
         )
-    manifest = manifest.loc[~manifest["label"].isin(list(lone))].reset_index(drop=True)
-    identities = len(set(manifest["label"]))
+    manifest = manifest.loc[~manifest["label"].isin(list(lone))]
+    can_be_asked = is_askable(manifest)
+    askable = manifest.loc[can_be_asked]
+    if not can_be_asked.all():
+        identities = manifest.loc[~can_be_asked, "label"].nunique()
+        notes.append(f"{identities} identities were seen by one camera only: they are trained on, but never asked for")
+    identities = askable["label"].nunique()
+    shares = shares_for(identities, test, notes)
+    drawn = split_by_label(askable, **shares, seed=seed)
+    return pd.Series(drawn["split"]).reindex(manifest.index).fillna("train")
+
+
+def is_askable(manifest:pd.DataFrame) -> np.ndarray:
+    "Tell which rows belong to identities with an image that can be asked for: another one may answer."
+    answerable = pd.Series(has_answer(*who_and_where(manifest)).numpy(), index=manifest.index)
+    return answerable.groupby(manifest["label"].to_numpy()).transform("any").to_numpy()
+
+
+def shares_for(identities:int, test:bool, notes:list[str]) -> dict[str, float]:
+    "Choose the shares of identities to choose by and to test on."
+    if not test and identities > 1:
+        return dict(valid=0.2, test=0)
     if identities < 4:
         raise InputError(
-            "Expected at least 4 identities with two images each (two to train on, two to test on), "
-            f"got {identities}; add sub-folders, one per identity, or search without training: --no-labels"
+            "Expected at least 4 identities with two images each (two to train on, two to test on), from two cameras "
+            f"where cameras are known, got {identities}; add sub-folders, one per identity, or search without "
+            "training: --no-labels"
         )
-    if identities < 10:
-        notes.append(
-            f"{identities} identities are too few to set some aside for choosing the best epoch; the last one is kept"
+    if identities >= 10:
+        return dict(valid=0.2, test=0.2)
+    notes.append(
+        f"{identities} identities are too few to set some aside for choosing the best epoch; the last one is kept"
+    )
+    return dict(valid=0, test=max(0.2, 2 / identities))
+
+# %% ../nbs/11_pipeline.ipynb #30a4d7bc
+def without_vain_valid(images:pd.DataFrame, notes:list[str]) -> pd.DataFrame:
+    "Take no images to choose by, where none of them has another one to find."
+    is_valid = (images["split"] == "valid").to_numpy()
+    if not is_valid.any() or has_answer(*who_and_where(images.loc[is_valid])).any():
+        return images
+    notes.append(
+        f"the {is_valid.sum()} images of valid are only searched: no identity has two of them{from_cameras(images)}, "
+        "so nothing can be chosen by them, and the last epoch is kept"
+    )
+    return images.assign(split=images["split"].mask(pd.Series(is_valid), "index"))
+
+
+def from_cameras(images:pd.DataFrame) -> str:
+    "Say which images count as two, where cameras are known."
+    knows_cameras = "camera" in images and bool(images["camera"].notna().to_numpy().any())
+    return " from two cameras" if knows_cameras else ""
+
+
+def check_parts(
+    images:pd.DataFrame, # Images with their `split`
+    *,
+    own:bool, # Whether the split is the user's own
+    test:bool=True, # Whether there must be images to test on
+) -> list[str]: # What the user should know
+    "Refuse, before anything long begins, parts that cannot be trained on, measured or told apart."
+    used = images.loc[images["split"] != "index"]
+    train, asked = (used.loc[used["split"] == part] for part in ("train", "test"))
+    pairs = int((train["label"].value_counts() > 1).sum())
+    way_out = "; to have your own split ignored and a new one made: --resplit (resplit=True)" if own else ""
+    if pairs < 2:
+        raise InputError(f"Expected two identities in train with two images each, got {pairs}; add images{way_out}")
+    answerable = has_answer(*who_and_where(asked))
+    if test and not answerable.any():
+        raise InputError(
+            f"Expected an identity in test with two images{from_cameras(asked)}, got none among {len(asked)} images, "
+            f"so nothing can be measured; add images{way_out}"
         )
-        return split_by_label(manifest, valid=0, test=max(0.2, 2 / identities)), notes
-    return split_by_label(manifest, valid=0.2, test=0.2), notes
+    try:
+        audit_split(used)
+    except InputError as error:
+        raise InputError(f"{error}{way_out}") from error
+    if test and not answerable.all():
+        return [
+            f"{int((~answerable).sum()):,} of {len(asked):,} test images are not asked for: no other image of their "
+            f"identity{from_cameras(asked)} is there to find"
+        ]
+    return []
 
 # %% ../nbs/11_pipeline.ipynb #fdba2ebc
 def read_rows(file:Path, **options) -> pd.DataFrame:
@@ -402,6 +762,7 @@ class Plan:
     epochs:int # Passes over the training images; 0 without labels
     predicted:Prediction|None # Seconds and bytes that training will take
     notes:list[str] # What the user should know
+    options:RunOptions = field(default_factory=RunOptions) # What else was chosen
 
     @property
     def is_labelled(self) -> bool:
@@ -416,7 +777,8 @@ class Plan:
         "Write the plan down."
         write_rows(self.out / "images.csv", self.images)
         write_rows(self.out / "problems.csv", self.problems)
-        write_notes(self.out / "plan.json", {name: getattr(self, name) for name in noted_entries})
+        entries = {name: getattr(self, name) for name in noted_entries}
+        write_notes(self.out / "plan.json", entries | dict(options=asdict(self.options)))
 
     @staticmethod
     def load(out:Path) -> "Plan":
@@ -433,6 +795,7 @@ class Plan:
             epochs=notes["epochs"],
             predicted=Prediction(*notes["predicted"]) if notes["predicted"] else None,
             notes=notes["notes"],
+            options=RunOptions(**notes.get("options", {})),  # earlier plans had none
         )
 
 # %% ../nbs/11_pipeline.ipynb #99d840d5
@@ -463,42 +826,85 @@ def plan_run(
     epochs:int|None=None, # Passes over the training images; None chooses
     image_size:tuple[int, int]|None=None, # Height and width of the network's input; None chooses
     labels:bool=True, # Sub-folders are identities; False: they are not
+    backbone:str|None=None, # Any timm backbone; None takes tf_efficientnet_lite0, or what was planned
+    seed:int|None=None, # Of the split and of training; None takes 42, or what was planned
+    mirror:bool|None=None, # False: a mirror image is somebody else, so training mirrors none
+    resplit:bool|None=None, # True: ignore the split that the folder or the CSV brings
+    depth:int|tuple[int, ...]|None=None, # Level of sub-folders that names the identity, from 1, or several
+    splits:bool|None=None, # Whether folders such as `train` and `val` mean a split; None looks
+    pattern:str|None=None, # Names of files say who is who, by a regular expression; "market1501" is known
+    path_column:str|None=None, # Column of the CSV with the files; None is `path`
+    label_column:str|None=None, # Column of the CSV with the identities; None is `label`
+    sep:str|None=None, # What separates columns of the CSV; None finds out
+    encoding:str|None=None, # How the CSV is written; None finds out
 ) -> Plan:
     "Look at a folder, split its identities, and foresee what training will cost."
+    asked:dict[str, Any] = dict(backbone=backbone, seed=seed, mirror=mirror, resplit=resplit)
+    asked |= dict(depth=depth, splits=splits, pattern=pattern)
+    asked |= dict(path_column=path_column, label_column=label_column, sep=sep, encoding=encoding)
+    chosen = {name: value for name, value in asked.items() if value is not None}
     path = Path(path)
     out = Path(out)
     if epochs is not None:
         check_whole("epochs", epochs)
     if (out / "plan.json").exists():
         plan = Plan.load(out)
-        check_same_plan(plan, path, epochs, image_size, labels)
+        check_same_plan(plan, path, epochs, image_size, labels, chosen)
         return plan
-    found = read_folder(path, needs_labels=False, labels=labels)
-    images, notes = choose_splits(found.images)
+    plan = make_plan(path, out, epochs, image_size, labels, RunOptions(**chosen))
+    plan.save()
+    return plan
+
+# %% ../nbs/11_pipeline.ipynb #c871647e
+def make_plan(
+    path:Path, # Folder of images, or a CSV
+    out:Path, # Folder for the results
+    epochs:int|None, # So many epochs; None chooses
+    image_size:tuple[int, int]|None, # This size; None chooses
+    labels:bool, # Whether sub-folders are identities
+    options:RunOptions, # What else was chosen
+) -> Plan:
+    "Look at a folder and decide what a run on it will do."
+    found = read_folder(path, needs_labels=False, labels=labels, options=options)
+    check_outside(out, path, found.images)
+    images, notes = choose_splits(found.images, options)
     shapes = shapes_of(images)
     height, width = image_size or choose_image_size(shapes)
-    epochs, predicted = plan_training(images, (height, width), epochs)
-    plan = Plan(
+    is_own = has_split(found.images) and not options.resplit
+    training = plan_training(images, (height, width), epochs, options, is_own)
+    return Plan(
         folder=path.as_posix(),
         out=out,
         images=images,
         problems=found.problems,
         median_shape=median_shape(shapes),
         image_size=(height, width),
-        epochs=epochs,
-        predicted=predicted,
-        notes=found.notes + notes,
+        epochs=training.epochs,
+        predicted=training.predicted,
+        notes=[*found.notes, *notes, *training.notes],
+        options=options,
     )
-    plan.save()
-    return plan
 
-# %% ../nbs/11_pipeline.ipynb #c871647e
+
+def check_outside(out:Path, path:Path, images:pd.DataFrame|None=None) -> None:
+    "Refuse to put the results where the images, or the table of them, lie: a later run would move all of it aside."
+    place = out.resolve()
+    files = [path] if images is None else [path, *map(Path, images["path"])]
+    inside = [file for file in files if file.resolve().is_relative_to(place)]
+    if inside:
+        raise InputError(
+            f"Expected a folder for the results that does not hold the images, got {out}, which holds {inside[0]}; "
+            "choose another one, such as a new folder in it"
+        )
+
+
 def check_same_plan(
     plan:Plan, # What was planned
     path:Path, # The folder that is asked for now
     epochs:int|None, # So many epochs; None leaves it open
     image_size:tuple[int, int]|None, # This size; None leaves it open
     labels:bool, # Whether sub-folders are identities
+    chosen:dict, # Further options by name, those that are left open not among them
 ) -> None:
     "Refuse options that are not those of the plan."
     changed = []
@@ -510,40 +916,41 @@ def check_same_plan(
         changed.append("image_size")
     if plan.is_labelled and not labels:
         changed.append("labels")
+    now = replace(plan.options, **chosen)
+    changed += [name for name in chosen if getattr(now, name) != getattr(plan.options, name)]
     if changed:
         raise InputError(
             f"Expected the plan of this run in {plan.out}, got one with another {' and '.join(changed)}; "
             "choose another folder for the results, or leave these options out"
         )
 
-
-def choose_splits(images:pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    "Give every image a split, that of its CSV if there is one, else our own; also returns what the user should know."
-    known = images.dropna(subset=["label"]) if "label" in images else images.head(0)
-    if not len(known):
-        return images.assign(split="index"), []
-    if "split" in images and {"train", "test"} <= set(images["split"]):
-        return images, []
-    own, notes = split_own(known)
-    split_of = dict(zip(own["path"], own["split"], strict=True))
-    return images.assign(split=[split_of.get(path, "index") for path in images["path"]]), notes
+# %% ../nbs/11_pipeline.ipynb #f6aebe09
+@dataclass(frozen=True)
+class TrainingPlan:
+    "How long to train, and what it will take."
+    epochs:int # 0 where nothing can be trained
+    predicted:Prediction|None # None where nothing can be trained
+    notes:list[str] # What the user should know
 
 
 def plan_training(
     images:pd.DataFrame, # All images, with their split
     image_size:tuple[int, int], # Height and width of the network's input
     epochs:int|None, # Passes over the training images; None chooses
-) -> tuple[int, Prediction|None]: # Epochs, and what they will take; 0 and None where nothing can be trained
-    "Make sure that nobody stands on two sides, and foresee the training."
-    used = images.loc[images["split"] != "index"]
-    if not len(used):
-        return 0, None
-    audit_split(used)
-    train = used.loc[used["split"] == "train"].reset_index(drop=True)
-    valid = used.loc[used["split"] == "valid"].reset_index(drop=True)
+    options:RunOptions, # Backbone, and whether training may mirror pictures
+    own:bool, # Whether the split is the user's own
+) -> TrainingPlan:
+    "Make sure that all parts can be used, foresee the training, and look out for mirror twins."
+    train, valid = (images.loc[images["split"] == part].reset_index(drop=True) for part in ("train", "valid"))
+    if (images["split"] == "index").to_numpy().all():
+        return TrainingPlan(0, None, [])
+    notes = check_parts(images, own=own)
     epochs = epochs or choose_epochs(len(train))
-    model = SiameseNet(pretrained=True, image_size=image_size)
-    return epochs, predict_training(model, train, valid, epochs)
+    model = SiameseNet(options.backbone, pretrained=True, image_size=image_size)
+    predicted = predict_training(model, train, valid, epochs, mirror=options.mirror)
+    if options.mirror:
+        notes += note_of_mirrors(model.to(Accelerator().device), pd.concat([train, valid], ignore_index=True))
+    return TrainingPlan(epochs, predicted, notes)
 
 
 def median_shape(shapes:list[tuple[int, int]]) -> tuple[int, int]:
@@ -581,13 +988,17 @@ def hits_of(hits:pd.DataFrame, queries:list[str]) -> pd.DataFrame:
 
 def draw_closest(
     hits:pd.DataFrame, # Results of `search`
-    file:Path, # PNG to write
+    file:Path, # PNG, JPEG, PDF or SVG to write
 ) -> None:
-    "Draw queries with their closest images into a PNG."
-    short = {name: hits[name].str[-9:] for name in ("label", "query_label") if name in hits}  # names can be long
-    axes = plot_closest_imgs(hits.assign(**short))
+    "Draw queries with their closest images into a PNG (or JPEG, PDF, SVG), marked as a drawing of ours."
+    marks = {".png": dict(metadata=dict(Software=mark)), ".pdf": {}, ".svg": {}}
+    marks |= {ending: dict(pil_kwargs=dict(comment=mark.encode())) for ending in (".jpg", ".jpeg")}
+    ending = file.suffix.lower()
+    check_choice("the ending of a picture to draw", ending, tuple(marks))
+    axes = plot_closest_imgs(hits)
     figure = np.asarray(axes).flat[0].figure
-    figure.savefig(file, dpi=150)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, format=ending[1:], dpi=150, **marks[ending])
     plt.close(figure)
 
 
@@ -612,10 +1023,56 @@ def note_threshold(folder:Path, threshold:Threshold|None) -> None:
         save_threshold(folder, threshold)
 
 
+def note_mirror(folder:Path, mirror:bool) -> None:
+    "Note beside a network that a mirror image is somebody else to it; nothing where it is not."
+    if not mirror:
+        notes = read_model_notes(folder / "model.json")
+        notes["extra"] = (notes.get("extra") or {}) | dict(mirror=False)
+        write_notes(folder / "model.json", notes)
+
+
 def noted_threshold(folder:Path) -> Threshold|None:
     "Read the threshold beside a network; None where none was noted."
     extra = read_model_notes(folder / "model.json").get("extra") or {}
     return load_threshold(folder) if "threshold" in extra else None
+
+# %% ../nbs/11_pipeline.ipynb #9e7e1e6f
+@dataclass(frozen=True, eq=False)
+class Copies:
+    "Near-copies within the identities of the test; its text is the sentence. Kept in `copies.csv` and `copies.json`."
+    pairs:pd.DataFrame # Pairs of files, `path` and `other`
+    queries:int # Queries that can be answered by a near-copy
+    of:int # Of so many
+    scores:dict[str, pd.DataFrame] # "frozen", "trained" -> scores without these pairs; empty where nothing is left
+
+    def __str__(self) -> str:
+        "Put the near-copies into words."
+        share = f"{self.queries:,} of {self.of:,} queries have a near-copy of themselves among the right answers"
+        rest = "without these no query has an answer, so the scores say nothing else"
+        return f"{share}: copies flatter; {'see the lines without them' if self.scores else rest}."
+
+    def above(self, scores:dict[str, pd.DataFrame]) -> str:
+        "Set scores side by side, with those without near-copies below them; where there are any, say so first."
+        table = metrics_table(scores, self.scores)
+        return f"{self}\n{table}" if len(self.pairs) else table
+
+
+def measure_without_copies(frozen:EmbeddingSet, trained:EmbeddingSet) -> Copies:
+    "Look for near-copies within the test identities, and measure both networks without them."
+    query, gallery = questions_of(frozen)
+    asked = query.manifest["path"]
+    answers = asked if gallery is None else gallery.manifest["path"]
+    pairs = copies_within(frozen)
+    forth = pairs["path"].isin(asked) & pairs["other"].isin(answers)
+    back = pairs["other"].isin(asked) & pairs["path"].isin(answers)
+    queries = set(pairs.loc[forth, "path"]) | set(pairs.loc[back, "other"])
+    pairs = pairs.loc[forth | back].reset_index(drop=True)
+    scores = {}
+    for name, embeddings in dict(frozen=frozen, trained=trained).items():
+        table = evaluate_retrieval(*questions_of(embeddings), ignore_pairs=pairs) if len(pairs) else None
+        if table is not None and table["value"].notna().to_numpy().all():  # else copies were all there was to find
+            scores[name] = table
+    return Copies(pairs, len(queries), len(query), scores)
 
 # %% ../nbs/11_pipeline.ipynb #7bd7e5a3
 Say = Callable[[str], None]  # tells the user how far things are; `print` is one
@@ -630,6 +1087,7 @@ class Comparison:
     history:pd.DataFrame # One row for each epoch of training
     choice:Choice # Which network to use
     threshold:Threshold|None # Of the trained network
+    copies:Copies # Near-copies among the test images, and what the scores are without them
     network:SiameseNet|None = None # The network to use, where it is still in memory
 
 
@@ -639,6 +1097,7 @@ def compare_networks(
     image_size:tuple[int, int], # Height and width of the network's input
     epochs:int, # Passes over the training images
     *,
+    options:RunOptions=RunOptions(), # Backbone, seed, and whether training may mirror pictures
     predicted:Prediction|None=None, # What training will take; None predicts it
     say:Say=print, # Told how far things are
 ) -> Comparison:
@@ -646,26 +1105,28 @@ def compare_networks(
     train, valid, test = (manifest.loc[manifest["split"] == name] for name in ("train", "valid", "test"))
     say(split_in_words(train, valid, test))
     say("1/4  frozen ImageNet backbone on the test identities")
-    backbone = frozen_backbone(image_size)
+    backbone = frozen_backbone(image_size, options.backbone)
     frozen = embed_images(backbone, test)
-    scores = dict(frozen=evaluate_retrieval(frozen))
-    torch.manual_seed(42)  # the head starts from random numbers: the same ones every time
-    model = SiameseNet(pretrained=True, image_size=image_size)
-    predicted = predicted or predict_training(model, train, valid, epochs)
+    scores = dict(frozen=evaluate_retrieval(*questions_of(frozen)))
+    torch.manual_seed(options.seed)  # the head starts from random numbers: the same ones every time
+    model = SiameseNet(options.backbone, pretrained=True, image_size=image_size)
+    predicted = predicted or predict_training(model, train, valid, epochs, mirror=options.mirror)
     say(f"2/4  training, {epochs} epochs at {image_size[0]} x {image_size[1]}: {predicted.in_words()}")
-    model, history = train_or_resume(model, train, valid, epochs, out)
+    model, history = train_or_resume(model, train, valid, epochs, out, options)
     choice, threshold = judge_on_valid(backbone, model, valid)
     note_threshold(out / "model", threshold)
+    note_mirror(out / "model", options.mirror)
     say("3/4  trained network on the test identities")
     trained = embed_images(model, test)
-    scores["trained"] = evaluate_retrieval(trained)
+    scores["trained"] = evaluate_retrieval(*questions_of(trained))
     gain = gain_of_training(frozen, trained, "test")
     choice = choice or advise(gain)
     network = model if choice.use_trained else backbone
-    comparison = Comparison(frozen, trained, scores, history, choice, threshold, network)
+    copies = measure_without_copies(frozen, trained)
+    comparison = Comparison(frozen, trained, scores, history, choice, threshold, copies, network)
     say("4/4  closest images")
     save_comparison(out, comparison)
-    say(f"\n{metrics_table(scores)}\n")
+    say(f"\n{copies.above(scores)}\n")
     reading = "Test identities were never trained on; in brackets, 95 % intervals over identities."
     say(f"{reading} From frozen to trained: {gain}.\n{choice.advice}.")
     return comparison
@@ -680,9 +1141,9 @@ def split_in_words(train:pd.DataFrame, valid:pd.DataFrame, test:pd.DataFrame) ->
     )
 
 
-def frozen_backbone(image_size:tuple[int, int]) -> SiameseNet:
+def frozen_backbone(image_size:tuple[int, int], backbone:str=RunOptions.backbone) -> SiameseNet:
     "Build the backbone as ImageNet left it, without a head."
-    return SiameseNet(pretrained=True, head=None, image_size=image_size).to(Accelerator().device)
+    return SiameseNet(backbone, pretrained=True, head=None, image_size=image_size).to(Accelerator().device)
 
 
 def train_or_resume(
@@ -691,12 +1152,37 @@ def train_or_resume(
     valid:pd.DataFrame, # Images to judge by; may be empty
     epochs:int, # Passes over the training images
     out:Path, # Folder of the run
+    options:RunOptions=RunOptions(), # Its seed, and whether pictures may be mirrored
 ) -> tuple[SiameseNet, pd.DataFrame]: # The trained network and its history
     "Train, or go on from the last checkpoint of a training that was interrupted."
     if (out / "run.json").exists():
         return resume(out)
-    history = fit(model, train, valid if len(valid) else None, epochs=epochs, out=out)
-    return model, history
+    return model, train_network(model, train, valid, epochs, out, options)
+
+
+def train_network(
+    model:SiameseNet, # Network to train
+    train:pd.DataFrame, # Images to train on
+    valid:pd.DataFrame, # Images to judge by; may be empty
+    epochs:int, # Passes over the training images
+    out:Path, # Folder for everything that comes out
+    options:RunOptions, # Seed, and whether pictures may be mirrored
+) -> pd.DataFrame: # History, one row for each epoch
+    "Train, contradictions allowed, because they were told before; note whether a mirror image is somebody else."
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Expected one label per picture")
+        history = fit(
+            model,
+            train,
+            valid if len(valid) else None,
+            epochs=epochs,
+            out=out,
+            seed=options.seed,
+            transform=choose_transform("auto", epochs, options.mirror),
+            allow_contradictions=True,
+        )
+    note_mirror(out / "model", options.mirror)
+    return history
 
 
 def judge_on_valid(
@@ -720,8 +1206,25 @@ def save_comparison(out:Path, comparison:Comparison) -> None:
     best = comparison.trained if choice.use_trained else comparison.frozen
     hits = search(best, best, top_k=8)
     draw_closest(hits_of(hits, choose_queries(hits)), out / "closest.png")
+    save_copies(out, comparison.copies)
     write_json(out / "choice.json", dict(use_trained=choice.use_trained, advice=choice.advice))
     write_json(out / "metrics.json", {name: table.to_dict("index") for name, table in comparison.scores.items()})
+
+
+def save_copies(out:Path, copies:Copies) -> None:
+    "Write down near-copies, and what the scores are without them."
+    write_rows(out / "copies.csv", copies.pairs)
+    scores = {name: table.to_dict("index") for name, table in copies.scores.items()}
+    write_json(out / "copies.json", dict(queries=copies.queries, of=copies.of, scores=scores))
+
+
+def read_copies(out:Path) -> Copies:
+    "Read what was found about near-copies; earlier runs did not look for any."
+    if not (out / "copies.json").exists():
+        return Copies(pd.DataFrame(columns=["path", "other"], dtype="str"), 0, 0, {})
+    notes = read_json(out / "copies.json")
+    scores = {name: pd.DataFrame.from_dict(table, orient="index") for name, table in notes["scores"].items()}
+    return Copies(read_manifest(out / "copies.csv"), notes["queries"], notes["of"], scores)
 
 
 def read_comparison(out:Path) -> Comparison|None:
@@ -737,6 +1240,7 @@ def read_comparison(out:Path) -> Comparison|None:
         history=read_rows(out / "history.csv"),
         choice=Choice(choice["use_trained"], choice["advice"]),
         threshold=noted_threshold(out / "model"),
+        copies=read_copies(out),
     )
 
 
@@ -765,6 +1269,7 @@ class Results:
     frozen:EmbeddingSet|None=None # Test images, embedded by the frozen backbone
     trained:EmbeddingSet|None=None # The same, embedded by the trained network
     scores:dict[str, pd.DataFrame]|None=None # "frozen", "trained" -> scores, as `evaluate_retrieval` returns them
+    copies:Copies|None=None # Near-copies among the test images, and the scores without them
     use_trained:bool=False # Whether the index holds the trained network
     advice:str="" # Why
 
@@ -780,7 +1285,7 @@ class Results:
 
     def metrics_table(self) -> str:
         "Set the scores of the two networks side by side, each with its 95 % interval."
-        return metrics_table(need_labels(self.scores))
+        return need_labels(self.copies).above(need_labels(self.scores))
 
     def gain_of_training(self) -> Gain:
         "Compare the two networks on the test images; the text of the answer is a sentence."
@@ -823,7 +1328,13 @@ def execute_plan(
     comparison = None
     if plan.is_labelled:
         comparison = read_comparison(plan.out) or compare_networks(
-            plan.images, plan.out, plan.image_size, plan.epochs, predicted=plan.predicted, say=say
+            plan.images,
+            plan.out,
+            plan.image_size,
+            plan.epochs,
+            options=plan.options,
+            predicted=plan.predicted,
+            say=say,
         )
     images = read_index(plan) or build_index(plan, comparison, say)
     if comparison is None:
@@ -836,6 +1347,7 @@ def execute_plan(
         frozen=comparison.frozen,
         trained=comparison.trained,
         scores=comparison.scores,
+        copies=comparison.copies,
         use_trained=comparison.choice.use_trained,
         advice=comparison.choice.advice,
     )
@@ -862,6 +1374,7 @@ def build_index(
     model = network_to_use(plan, comparison)
     embeddings = embed_images(model, plan.images, out=folder)
     save_model(model, folder / "model")
+    note_mirror(folder / "model", plan.options.mirror)
     threshold = threshold_to_use(comparison, embeddings)
     note_threshold(folder / "model", threshold)
     duplicates = list_near_duplicates(embeddings, across=plan.is_labelled)
@@ -885,12 +1398,10 @@ def read_index(plan:Plan) -> IndexedImages|None:
 # %% ../nbs/11_pipeline.ipynb #5a38b86d
 def network_to_use(plan:Plan, comparison:Comparison|None) -> SiameseNet:
     "Return the network for the index, from memory where it still is there."
-    if comparison is None:
-        return frozen_backbone(plan.image_size)
-    if comparison.network is not None:
+    if comparison is not None and comparison.network is not None:
         return comparison.network
-    if not comparison.choice.use_trained:
-        return frozen_backbone(plan.image_size)
+    if comparison is None or not comparison.choice.use_trained:
+        return frozen_backbone(plan.image_size, plan.options.backbone)
     return load_model(plan.out / "model").to(Accelerator().device)
 
 

@@ -3,10 +3,17 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
+
+from siamese_nbdev.cli import main, name_of
+from siamese_nbdev.pipeline import Plan
 
 top = Path(__file__).resolve().parent.parent
 shared = Path(os.environ.get("SIAMESE_NBDEV_DATA", top.parent / "shared" / "data"))
@@ -55,7 +62,7 @@ def test_run_on_real_photographs(tmp_path):
     for name in ("model/model.safetensors", "embeddings/vectors.npy", "history.csv", "closest.png"):
         assert (out / name).stat().st_size > 0
     photo = next((tmp_path / "faces").rglob("*.pgm"))
-    found = command("search", photo, "--index", out, "--top-k", 3, "--json")
+    found = command("search", photo, "--index", out, "--top-k", 3, "--json", "--all")
     assert found.returncode == 0, found.stderr
     assert len(json.loads(found.stdout)) == 3
     index = (out / "index" / "manifest.csv").read_text()
@@ -83,3 +90,187 @@ def test_package_works_without_nbdev():
     words = [sys.executable, "-c", without_nbdev]
     done = subprocess.run(words, text=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(top)})
     assert done.stdout.strip() == "trained", done.stderr
+
+
+short = ["--epochs", 1, "--image-size", 64, 64]
+
+
+def draw(folder, names, images=2):
+    "Draw pictures of large squares, the same for each name but for noise; returns the folder."
+    for name in names:
+        pattern = np.kron(np.random.default_rng(list(name.encode())).integers(0, 255, (4, 4, 3)), np.ones((16, 16, 1)))
+        for shot in range(images):
+            noise = np.random.default_rng([*name.encode(), shot]).normal(0, 20, pattern.shape)
+            file = Path(folder, name, f"{shot}.png")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((pattern + noise).clip(0, 255).astype(np.uint8)).save(file)
+    return Path(folder)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    "Work in an empty folder, as the command line does."
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def shell(monkeypatch, capsys):
+    "Call the command in this process; returns its exit status, what it printed, and its errors."
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["siamese-nbdev", *map(str, arguments)])
+        with warnings.catch_warnings():
+            try:
+                main()
+                status = 0
+            except SystemExit as stop:
+                status = stop.code or 0
+        said = capsys.readouterr()
+        return status, said.out, said.err
+    return call
+
+
+def test_names_of_runs(here, shell):
+    "Folders that differ behind a dot get two runs, and folders are called as they like."
+    for name in ("my photos.v1", "my photos.v2"):
+        draw(name, ["A$^$B", "<b>", "漢字", "d"])
+        status, text, errors = shell("run", name, *short, "--no-report")
+        assert status == 0 and Path("runs", name, "metrics.json").exists(), errors
+        assert f"--index 'runs/{name}'" in text
+    Path("t.v2.csv").write_text("path,label\n")
+    assert [name_of(Path(name)) for name in ("t.v2.csv", "a/..", "/", ".")] == ["t.v2", here.name, "root", here.name]
+    # A call that fails leaves the earlier run where it is.
+    status, _, errors = shell("run", "nowhere", "--out", "runs/my photos.v2")
+    assert (status, Path("runs/my photos.v2").exists(), Path("runs/my photos.v2.1").exists()) == (2, True, False)
+
+
+def test_run_twice_in_a_folder(here, shell, monkeypatch):
+    "What we wrote and drew is no picture; the results never go where the images are."
+    draw("photos", "abcd")
+    monkeypatch.chdir("photos")
+    run = Path("runs", "photos")
+    listed = []
+    for _ in range(2):
+        status, text, errors = shell("run", ".", *short, "--seed", 7, "--no-mirror")
+        assert status == 0, errors
+        listed.append(pd.read_csv(run / "images.csv")["path"].tolist())
+        status, _, errors_of_search = shell("search", "d/0.png", "--index", run, "--picture", "d/found.png", "--all")
+        assert status == 0 and Path("d/found.png").exists(), errors_of_search
+    assert listed[0] == listed[1] and len(listed[0]) == 8
+    assert errors.count("Left out 1 pictures that a search or a run drew") == 1
+    assert errors.count("folders of our own results") == 1
+    status, text, errors = shell("run", ".", "--out", "d/result", *short, "--no-report")
+    assert status == 0 and pd.read_csv("d/result/images.csv")["path"].tolist() == listed[0], errors
+    for place in (".", "..", "d/../"):
+        status, _, errors = shell("run", ".", "--out", place)
+        assert status == 2 and "does not hold the images" in errors and Path("d/0.png").exists()
+
+
+def test_seed_mirror_and_backbone(here, shell):
+    "What was chosen reaches split, training and notes, and an older plan is still understood."
+    draw("photos", "abcd")
+    chosen = ["--seed", 7, "--no-mirror"]
+    status, text, errors = shell("run", "photos", *short, *chosen, "--no-report")
+    assert status == 0, errors
+    run = Path("runs/photos")
+    plan = Plan.load(run)
+    assert (plan.options.seed, plan.options.mirror) == (7, False)
+    notes = json.loads((run / "run.json").read_text())
+    assert (notes["transform"], notes["options"]["seed"]) == (None, 7)
+    status, _, errors = shell("embed", "photos", "--model", run, "--out", "set", "--flip")
+    assert status == 2 and "--no-mirror" in errors
+    older = json.loads((run / "plan.json").read_text())
+    del older["options"]
+    (run / "plan.json").write_text(json.dumps(older))
+    assert Plan.load(run).options.seed == 42
+    status, _, errors = shell("run", "photos", *short, "--backbone", "no_such_network")
+    assert status == 2 and "no_such_network" in errors and "Traceback" not in errors
+
+
+def test_splits_of_the_users_own(here, shell):
+    draw("parted/train", "abcdef")
+    draw("parted/val", "gh")
+    status, text, errors = shell("train", "parted", "--out", "net", *short)
+    assert status == 0 and len(pd.read_csv("net/valid.csv")) == 4, errors
+    status, text, errors = shell("run", "parted", *short, "--no-report")
+    assert status == 0 and errors.count("2 identities of train (4 images) are set aside") == 1, errors
+    assert "8 images of 4 identities to train on, 4 of 2 to choose by, 4 of 2 to test on" in text
+    draw("closed/train", "abcdef")
+    draw("closed/val", "abcdef", images=3)
+    for call in (["run"], ["train", "--out", "closed_net"]):
+        status, _, errors = shell(call[0], "closed", *call[1:], *short)
+        assert status == 2 and "--resplit" in errors, errors
+        quick = ["--no-report"] if call[0] == "run" else []
+        status, text, errors = shell(call[0], "closed", *call[1:], *short, *quick, "--resplit")
+        assert status == 0 and "your own split is ignored, on request" in errors, errors
+
+
+def test_contradictions(here, shell):
+    "Told by a run, refused by train."
+    draw("torn", "abcdefgh")
+    (Path("torn/b/again.png")).write_bytes(Path("torn/a/0.png").read_bytes())
+    status, _, errors = shell("train", "torn", "--out", "net", *short)
+    assert status == 2 and "--allow-contradictions" in errors, errors
+    status, _, errors = shell("train", "torn", "--out", "net", *short, "--allow-contradictions")
+    assert status == 0 and errors.count("hold the same bytes") == 1, errors
+    status, text, errors = shell("run", "torn", *short, "--no-report")
+    assert status == 0 and errors.count("hold the same bytes") == 1, errors
+
+
+def test_tables_and_levels(here, shell):
+    "A table without labels can be embedded and searched; a level of folders can be named."
+    draw("photos/one", "abcd")
+    draw("photos/two", "abcd", images=3)
+    status, text, errors = shell("run", "photos", "--depth", 2, *short, "--no-report")
+    assert status == 0 and "10 images of 2 identities to train on" in text, errors
+    listed = pd.DataFrame(dict(file=sorted(map(str, Path("photos").rglob("*.png")))))
+    listed.to_csv("list.csv", sep="\t", index=False)
+    options = ["--path-column", "file", "--sep", "tab"]
+    status, text, errors = shell("embed", "list.csv", "--model", "runs/photos", "--out", "set", *options)
+    assert status == 0 and text.startswith("20 embeddings"), errors
+    status, text, errors = shell("search", "photos/one/a/0.png", "--index", "set", "--model", "runs/photos", "--all")
+    assert status == 0 and len(text.splitlines()) == 9, errors
+    status, text, errors = shell("run", "list.csv", *options)
+    assert status == 2 and "--label-column" in errors, errors
+    status, text, errors = shell("run", "photos", "--depth", "two")
+    assert status == 2 and "--depth" in errors, errors
+    # The pictures move; the set is told where they are.
+    Path("photos").rename("moved")
+    status, text, errors = shell("evaluate", "runs/photos", "--root", "moved", "--json")
+    assert status == 0 and "rank_1" in text, errors
+
+
+def test_copies_flatter(here, shell):
+    "A run says before the scores how many queries find a copy of themselves."
+    draw("twice", "abcd", images=1)
+    for name in "abcd":
+        Image.open(f"twice/{name}/0.png").save(f"twice/{name}/copy.png", compress_level=1)
+    status, text, errors = shell("run", "twice", *short, "--no-report")
+    assert status == 0 and "4 of 4 queries have a near-copy" in text, errors
+    assert text.index("near-copy") < text.index("mAP")
+    assert list(json.loads(Path("runs/twice/metrics.json").read_text())) == ["frozen", "trained"]
+
+
+def test_mirror_twins_are_told(here, shell):
+    "Every second identity is the mirror image of the one before."
+    draw("hands", "abcdef", images=4)
+    for file in list(Path("hands").rglob("*.png")):
+        other = Path(f"{file.parent}-mirrored", file.name)
+        other.parent.mkdir(exist_ok=True)
+        noise = np.random.default_rng(list(str(file).encode())).normal(0, 20, (64, 64, 3))
+        pixels = np.asarray(Image.open(file).transpose(Image.Transpose.FLIP_LEFT_RIGHT)) + noise
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(other)
+    for more, expected in (([], 1), (["--no-mirror"], 0)):
+        status, _, errors = shell("train", "hands", "--out", "net", *short, *more)
+        assert status == 0 and errors.count("--no-mirror") == expected, errors
+
+
+def test_an_extra_that_is_missing(here, shell, monkeypatch):
+    draw("photos", "abcd", images=1)
+    status, _, errors = shell("run", "photos", "--no-labels", "--image-size", 64, 64, "--no-report")
+    assert status == 0, errors
+    index = Path("runs/photos/index/index.json")
+    index.write_text(json.dumps(json.loads(index.read_text()) | dict(kind="ivf")))
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    status, _, errors = shell("search", "photos/a/0.png", "--index", "runs/photos")
+    assert status == 2 and "siamese-nbdev[faiss]" in errors and "Traceback" not in errors
