@@ -552,6 +552,9 @@ def check_page(page:Page) -> None:
         )
 
 # %% ../nbs/appendix/pictures.ipynb #pi000035
+max_block = 170_000_000  # bytes; Pillow takes more rows of bytes for an attack
+
+
 @dataclass
 class Blocks:
     "The strips or tiles of a page."
@@ -571,6 +574,10 @@ class Blocks:
         height = tags[323] if is_tiled else min(tags.get(278, page.height), page.height)
         bands = 1 if page.is_separate else page.bands
         whole = height * -(-width * bands * page.bits[0] // 8)
+        if whole > max_block and page.compression != 1:
+            raise TooLarge(
+                f"one strip or tile unpacks to {whole:,} bytes, more than {max_block:,}; save it in smaller ones"
+            )
         sizes = numbers_in(tags, 325 if is_tiled else 279, whole)
         blocks = cls(width, height, offsets, sizes if len(sizes) == len(offsets) else (whole,) * len(offsets), bands)
         wanted = -(-page.width // width) * -(-page.height // height) * (page.bands // bands)
