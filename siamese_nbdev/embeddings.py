@@ -352,7 +352,7 @@ def keys_from_here_or(root:str, paths:np.ndarray) -> np.ndarray:
     is_here = count_files(some_of(pd.Series(paths))) > 0
     return file_keys(paths, None if is_here else root)
 
-# %% ../nbs/05_embeddings.ipynb #0021942c
+# %% ../nbs/05_embeddings.ipynb #4d560f87
 LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
 
 
@@ -410,7 +410,7 @@ def common_folder(paths:Iterable[str], start:str) -> str:
     except ValueError:  # there are none, or on several drives
         return start
 
-# %% ../nbs/05_embeddings.ipynb #ee0671aa
+# %% ../nbs/05_embeddings.ipynb #ececedc5
 def note_places(paths:pd.Series, root:str, folder:Path) -> dict:
     "Note where the pictures of a set are, as seen from the folder it is saved in."
     here = os.path.realpath(folder)

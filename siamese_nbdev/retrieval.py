@@ -195,7 +195,7 @@ def values_of(gallery:EmbeddingSet, columns:list[str], most:int=5) -> str:
         parts.append(f"{column} holds {name_some([repr(value) for value in values], most) or 'nothing'}")
     return ", ".join(parts)
 
-# %% ../nbs/06_retrieval.ipynb #4230bc43
+# %% ../nbs/06_retrieval.ipynb #e83ab996
 @dataclass
 class Pictures:
     "Pictures that ask, to be looked at one after the other."
