@@ -195,7 +195,7 @@ def values_of(gallery:EmbeddingSet, columns:list[str], most:int=5) -> str:
         parts.append(f"{column} holds {name_some([repr(value) for value in values], most) or 'nothing'}")
     return ", ".join(parts)
 
-# %% ../nbs/06_retrieval.ipynb #4230bc43
+# %% ../nbs/06_retrieval.ipynb #2246043e
 @dataclass
 class Pictures:
     "Pictures that ask, to be looked at one after the other."
@@ -367,9 +367,10 @@ def check_exclusion(column:str, manifests:dict[str, pd.DataFrame]) -> None:
 def excluded_pairs(
     query:EmbeddingSet, # Questions
     gallery:EmbeddingSet, # Answers
-    columns:Sequence[str]=("camera",), # What `exclusion_columns` returns
+    columns:Sequence[str]|None=None, # What `exclusion_columns` returns; None is the camera, where it is known
 ) -> tuple[np.ndarray, np.ndarray]: # Numbers of queries and of gallery rows; a pair that is forbidden twice comes twice
     "List the pairs that must not count: a file and itself, and an identity with the query's value in a column."
+    columns = exclusion_columns(query, gallery) if columns is None else columns
     return joined(same_files(query, gallery), same_in_columns(query, gallery, columns))
 
 
