@@ -290,9 +290,10 @@ class PairDraw:
         rows = self.rows_of(embeddings)
         first, second = rows[:, np.lexsort(rows[::-1])]
         pairs = measured_pairs(embeddings, first, second, self.metric)
-        pairs["is_same"] = pairs["label"].to_numpy() == pairs["other_label"].to_numpy()
+        labels = embeddings.labels
+        pairs.insert(4, "is_same", labels[first] == labels[second])
         pairs.attrs["unlabelled"] = int((~is_known).sum())
-        return in_usual_order(pairs)
+        return pairs
 
     def rows_of(self, embeddings:EmbeddingSet) -> np.ndarray:
         "Choose the pairs of one set; returns the rows of both images, shape (2, P)."
@@ -319,11 +320,6 @@ class PairDraw:
 
 
 usual_columns = ["path", "other", "label", "other_label", "is_same", "distance"]
-
-
-def in_usual_order(pairs:pd.DataFrame) -> pd.DataFrame:
-    "Bring the columns of pairs into their order; labels may be lacking."
-    return pairs.reindex(columns=[name for name in usual_columns if name in pairs])
 
 
 def measured_pairs(embeddings:EmbeddingSet, first:np.ndarray, second:np.ndarray, metric:str) -> pd.DataFrame:
@@ -357,7 +353,7 @@ def given_pairs(
         got = f"{itself} of one file and itself" if itself else "none"
         raise InputError(f"Expected pairs of two images each, got {got}; leave them out")
     measured = measured_pairs(embeddings, first, second, draw.metric)
-    measured = in_usual_order(measured.assign(is_same=kinds_decided(asked, measured)))
+    measured.insert(len(measured.columns) - 1, "is_same", kinds_decided(asked, measured))
     labels = embeddings.manifest.get("label", pd.Series(index=embeddings.manifest.index, dtype="str"))
     unlabelled = int(labels.iloc[np.union1d(first, second)].isna().sum())
     joined = measured.join(asked.drop(columns=usual_columns, errors="ignore"))
