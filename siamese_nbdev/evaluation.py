@@ -303,7 +303,7 @@ def rows_of_pairs(
     "Find the rows of pairs of files."
     if pairs is None or not len(pairs):
         return np.empty((2, 0), np.int64)
-    check_columns(pairs, "path", "other")
+    check_pair_table(pairs, "path", "other")
     mine = pd.DataFrame(dict(file=query.files, who=np.arange(len(query))))
     theirs = pd.DataFrame(dict(other_file=gallery.files, row=np.arange(len(gallery))))
     found = []
@@ -317,6 +317,17 @@ def rows_of_pairs(
             f"the first {pairs['path'].iloc[0]} and {pairs['other'].iloc[0]}; paths are as they stand in the sets"
         )
     return rows.to_numpy(np.int64).T
+
+
+def check_pair_table(pairs:pd.DataFrame, *columns:str) -> None:
+    "Refuse what is no table of pairs with these columns, each of them once."
+    found = list(getattr(pairs, "columns", []))
+    wrong = [name for name in columns if found.count(name) != 1]
+    if wrong:
+        raise InputError(
+            f"Expected a table of pairs with the columns {' and '.join(columns)}, each once, "
+            f"got {type(pairs).__name__} with {name_some(found) or 'none'}; put them into a pandas DataFrame"
+        )
 
 
 def files_named(embeddings:EmbeddingSet, pairs:pd.DataFrame, column:str) -> np.ndarray:

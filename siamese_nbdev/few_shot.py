@@ -123,7 +123,8 @@ def labelled_rows(images:pd.DataFrame|EmbeddingSet|np.ndarray|list) -> pd.DataFr
     elif isinstance(images, pd.DataFrame):
         manifest = clean_rows(images)
     else:
-        manifest = pd.DataFrame(dict(label=text_column(pd.Series(images, name="label", dtype=object))))
+        labels = pd.Series([*images], name="label", dtype=object)
+        manifest = pd.DataFrame(dict(label=text_column(labels)))
     if "label" not in manifest:
         columns = ", ".join(map(str, manifest))
         raise InputError(f"Expected a column label, got the columns {columns}; episodes need to know who is who")
@@ -134,7 +135,8 @@ def labelled_rows(images:pd.DataFrame|EmbeddingSet|np.ndarray|list) -> pd.DataFr
 
 def clean_rows(manifest:pd.DataFrame) -> pd.DataFrame:
     "Bring the columns that episodes look at to text, numbered from 0; even `path` may be lacking."
-    table = check_table(manifest, ()) if "path" in manifest else manifest
+    table = manifest if "path" in manifest else manifest.assign(path="")
+    table = check_table(table, ()).drop(columns=[] if "path" in manifest else "path")
     rows = pd.DataFrame(index=range(len(table)))
     for name in ("label", "camera", "path"):
         if name in table:

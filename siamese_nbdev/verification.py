@@ -20,10 +20,10 @@ import torch
 from matplotlib.axes import Axes
 
 from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole, is_number
-from siamese_nbdev.data import check_columns
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images, texts_of
-from siamese_nbdev.evaluation import check_labelled, files_named, identity_codes, labels_named
+from siamese_nbdev.evaluation import check_labelled, check_pair_table, files_named, identity_codes, labels_named
 from siamese_nbdev.files import write_notes
+from siamese_nbdev.folders import look_again
 from siamese_nbdev.manifests import name_some, text_column
 from siamese_nbdev.model import SiameseNet, file_format, load_model, read_model_notes
 from siamese_nbdev.neighbours import metrics_known, pair_distances
@@ -44,10 +44,11 @@ def kinds_of(pairs:pd.DataFrame) -> pd.Series:
     column = pd.Series(pairs["is_same"])
     if column.dtype == bool:
         return column.astype("boolean")
-    codes, values = pd.factorize(column.astype(object))
+    # What has one type is looked at once for each value: there may be millions.
+    codes, values = (np.arange(len(column)), column) if column.dtype == object else pd.factorize(column)
     texts = text_column(pd.Series(values, dtype=object, name="is_same"))
-    kinds = [kind_of_word.get(text.lower()) for text in texts]
-    unknown = [text for text, kind in zip(texts, kinds, strict=True) if kind is None]
+    kinds = [None if pd.isna(text) else kind_of_word.get(text.lower()) for text in texts]
+    unknown = sorted({text for text, kind in zip(texts, kinds, strict=True) if kind is None and not pd.isna(text)})
     if unknown:
         raise InputError(
             f"Expected is_same to be one of {', '.join(kind_of_word)} in every pair, got {name_some(unknown)}; "
@@ -64,6 +65,7 @@ def check_pairs(pairs:pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
             f"Expected pairs with the columns distance and is_same, got {type(pairs).__name__} without "
             f"{', '.join(sorted(missing))}; verification_pairs(embeddings) makes them"
         )
+    check_pair_table(pairs, "distance", "is_same")
     numbers = pd.Series(pd.to_numeric(pairs["distance"], errors="coerce"))
     distances = numbers.to_numpy(np.float64, na_value=np.nan)
     unknown = int(np.isnan(distances).sum())
@@ -288,9 +290,10 @@ class PairDraw:
         rows = self.rows_of(embeddings)
         first, second = rows[:, np.lexsort(rows[::-1])]
         pairs = measured_pairs(embeddings, first, second, self.metric)
-        pairs["is_same"] = pairs["label"].to_numpy() == pairs["other_label"].to_numpy()
+        labels = embeddings.labels
+        pairs.insert(4, "is_same", labels[first] == labels[second])
         pairs.attrs["unlabelled"] = int((~is_known).sum())
-        return in_usual_order(pairs)
+        return pairs
 
     def rows_of(self, embeddings:EmbeddingSet) -> np.ndarray:
         "Choose the pairs of one set; returns the rows of both images, shape (2, P)."
@@ -319,11 +322,6 @@ class PairDraw:
 usual_columns = ["path", "other", "label", "other_label", "is_same", "distance"]
 
 
-def in_usual_order(pairs:pd.DataFrame) -> pd.DataFrame:
-    "Bring the columns of pairs into their order; labels may be lacking."
-    return pairs.reindex(columns=[name for name in usual_columns if name in pairs])
-
-
 def measured_pairs(embeddings:EmbeddingSet, first:np.ndarray, second:np.ndarray, metric:str) -> pd.DataFrame:
     "Name the images of pairs of rows, and measure their distances; `label` and `other_label` are there if known."
     paths = embeddings.manifest["path"].to_numpy()
@@ -345,8 +343,8 @@ def given_pairs(
 ) -> pd.DataFrame: # As `verification_pairs` returns it, in the order given, with the other columns of the pairs
     "Measure pairs that somebody else chose."
     check_nothing_drawn(embeddings, draw)
-    asked = pairs if isinstance(pairs, pd.DataFrame) else read_pairs(pairs)
-    check_columns(asked, "path", "other")
+    asked = read_pairs(pairs) if isinstance(pairs, str|Path) else pairs
+    check_pair_table(asked, "path", "other", *[name for name in usual_columns[2:] if name in asked])
     asked = asked.reset_index(drop=True)
     first = rows_named(embeddings, asked, "path")
     second = rows_named(embeddings, asked, "other")
@@ -355,7 +353,7 @@ def given_pairs(
         got = f"{itself} of one file and itself" if itself else "none"
         raise InputError(f"Expected pairs of two images each, got {got}; leave them out")
     measured = measured_pairs(embeddings, first, second, draw.metric)
-    measured = in_usual_order(measured.assign(is_same=kinds_decided(asked, measured)))
+    measured.insert(len(measured.columns) - 1, "is_same", kinds_decided(asked, measured))
     labels = embeddings.manifest.get("label", pd.Series(index=embeddings.manifest.index, dtype="str"))
     unlabelled = int(labels.iloc[np.union1d(first, second)].isna().sum())
     joined = measured.join(asked.drop(columns=usual_columns, errors="ignore"))
@@ -405,6 +403,7 @@ def kinds_decided(asked:pd.DataFrame, measured:pd.DataFrame) -> np.ndarray:
             f"{row['path']} ({row['label']}) and {row['other']} ({row['other_label']}); correct one of them"
         )
     kinds = pd.Series(stated.fillna(by_label))
+    check_repeats(measured, kinds)
     unknown = int(kinds.isna().sum())
     if unknown:
         raise InputError(
@@ -414,6 +413,21 @@ def kinds_decided(asked:pd.DataFrame, measured:pd.DataFrame) -> np.ndarray:
     return kinds.to_numpy(bool)
 
 # %% ../nbs/08_verification.ipynb #11c919a0
+def check_repeats(pairs:pd.DataFrame, kinds:pd.Series) -> None:
+    "Refuse a list that says of two images that they are the same, and that they are different."
+    first:dict[frozenset, bool] = {}
+    twofold = set()
+    for path, other, kind in zip(pairs["path"], pairs["other"], kinds, strict=True):
+        both = frozenset((path, other))
+        if not pd.isna(kind) and first.setdefault(both, kind) != kind:
+            twofold.add(both)
+    if twofold:
+        raise InputError(
+            f"Expected one kind for every pair, got {len(twofold)} that are same in one row and different in another, "
+            f"the first {' and '.join(sorted(min(twofold, key=sorted)))}; correct or drop them"
+        )
+
+
 def read_pairs(
     file:str|Path, # CSV with the columns `path` and `other`, or LFW's pairs.txt
     folder:str|Path|None=None, # Where relative paths start; None is the folder of the file
@@ -423,6 +437,8 @@ def read_pairs(
     "Read pairs of files."
     file = Path(file)
     folder = (file.parent if folder is None else Path(folder)).absolute()
+    if not file.is_file():
+        raise FileNotFoundError(f"Expected a list of pairs, found no file at {file}; {look_again}")
     with open(file, "rb") as stream:
         header = re.fullmatch(rb"\s*(\d+)(?:\s+(\d+))?\s*", stream.readline())
     if header:
