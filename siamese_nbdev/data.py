@@ -8,7 +8,6 @@ __all__ = ['read_image', 'show_images', 'as_manifest', 'images_from_folder', 'im
 
 # %% ../nbs/00_data.ipynb #d81d4c7d
 import re
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,16 +17,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import skimage.io
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 from sklearn.model_selection import GroupShuffleSplit
 from tqdm import tqdm
 
 from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole
 from siamese_nbdev.files import digest
-from siamese_nbdev.folders import labels_at, list_images, look_again, take_splits
+from siamese_nbdev.folders import labels_at, list_images, take_splits
 from siamese_nbdev.manifests import (
     check_columns,
     check_contradictions,
@@ -37,6 +35,7 @@ from siamese_nbdev.manifests import (
     file_keys,
     name_some,
 )
+from siamese_nbdev.pictures import TooLarge, decode_file, plain_name, read_pixels, write_name
 from siamese_nbdev.tables import name_lines, read_table, rename_column, resolve_paths
 
 # %% ../nbs/00_data.ipynb #1daf9fa0
@@ -44,94 +43,7 @@ def read_image(
     path:str|Path, # Image file
 ) -> np.ndarray: # Red, green and blue, uint8, shape (H, W, 3)
     "Read any common image file as uint8 RGB; grey, palette, transparent, 16-bit, CMYK and rotated files alike."
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected an image file, found none at {path}; {look_again}")
-    try:
-        with silence:
-            return to_rgb(read_pixels(path))
-    except Exception as error:  # decoders raise all sorts of things; here each of them names its file
-        reason = str(error).replace(str(path.resolve()), path.name) or type(error).__name__
-        raise InputError(f"Expected an image that can be read, got {path}: {reason}") from error
-
-# %% ../nbs/00_data.ipynb #df2fe9e4
-max_pixels = 100_000_000
-orientation_tag = 0x0112  # where EXIF says how a picture should be turned
-
-
-def read_pixels(path:Path) -> np.ndarray:
-    "Decode a file, in the number type and with the channels it happens to have."
-    with Image.open(path) as file:
-        if file.width * file.height > max_pixels:
-            raise InputError(
-                f"it has {file.width} x {file.height} pixels, more than {max_pixels:,}; make it smaller first"
-            )
-        if needs_pillow(file):
-            upright = ImageOps.exif_transpose(file)
-            return np.asarray(upright.convert("RGBA" if file.mode in ("P", "PA") else "RGB"))
-    return skimage.io.imread(path)
-
-
-def needs_pillow(file:Image.Image) -> bool:
-    "Tell whether a picture is turned, or in colours that scikit-image leaves as they are."
-    return file.mode in ("CMYK", "YCbCr", "LAB", "P", "PA") or file.getexif().get(orientation_tag, 1) != 1
-
-
-def to_rgb(
-    pixels:np.ndarray, # Any number type; (H, W) or (H, W, 1 to 4 channels), the last of 2 or 4 is alpha
-) -> np.ndarray: # uint8, shape (H, W, 3)
-    "Bring pixels of any depth and number of channels to uint8 RGB; transparent places become white."
-    if pixels.ndim == 4 or (pixels.ndim == 3 and pixels.shape[2] > 4):
-        pixels = pixels[0]  # the first frame of several
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or 0 in pixels.shape:
-        raise InputError(f"expected pixels of shape (H, W) or (H, W, channels), got {pixels.shape}")
-    pixels = to_bytes(pixels)
-    if pixels.shape[2] in (2, 4):
-        alpha = pixels[:, :, -1:] / 255
-        pixels = pixels[:, :, :-1] * alpha + 255 * (1 - alpha)
-    height, width, _ = pixels.shape
-    colours = np.broadcast_to(pixels.round(), (height, width, 3))
-    return np.ascontiguousarray(colours.astype(np.uint8))
-
-
-def to_bytes(pixels:np.ndarray) -> np.ndarray:
-    "Stretch numbers of any type to the range from 0 to 255."
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == bool:
-        return pixels * np.uint8(255)
-    if pixels.dtype.kind == "f":
-        return (pixels.clip(0, 1) * 255).round()
-    is_deep = pixels.dtype == np.uint16 or pixels.max() > 255
-    return pixels.clip(0) / (65535 if is_deep else 255) * 255
-
-# %% ../nbs/00_data.ipynb #3920373c
-class Silence:
-    "Warnings are off while any thread is inside."
-    # Where threads come and go, `warnings.catch_warnings` alone may leave them off for good.
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.inside = 0
-        self.caught = warnings.catch_warnings()
-
-    def __enter__(self):
-        with self.lock:
-            if self.inside == 0:
-                self.caught = warnings.catch_warnings()
-                self.caught.__enter__()
-                warnings.simplefilter("ignore")
-            self.inside += 1
-
-    def __exit__(self, *error):
-        with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.caught.__exit__(None, None, None)
-
-
-silence = Silence()
+    return read_pixels(path)
 
 # %% ../nbs/00_data.ipynb #92fef43b
 def show_images(
@@ -145,7 +57,8 @@ def show_images(
     "Lay images out in a grid."
     check_whole("columns", columns)
     if isinstance(images, pd.DataFrame):
-        titles = images.get("label") if titles is None else titles
+        if titles is None and "label" in images:
+            titles = [plain_name(label) for label in images["label"]]
         images = list(images["path"])
     pictures = [image if isinstance(image, np.ndarray) else read_image(image) for image in images]
     if not pictures:
@@ -161,7 +74,8 @@ def show_images(
         top = number // columns * (tall + 0.24)
         ax.imshow(picture, extent=(left, left + 1, top + tall, top), interpolation="antialiased")
         if titles is not None:
-            ax.text(left + 0.5, top - 0.03, titles[number], ha="center", va="bottom", fontsize=8)
+            title = ax.text(left + 0.5, top - 0.03, str(titles[number]), ha="center", va="bottom", fontsize=8)
+            write_name(title, most=24)
         if colors is not None:
             ax.add_patch(Rectangle((left, top), 1, tall, fill=False, lw=3, color=colors[number]))
     ax.set(xlim=(-0.04, columns * 1.08 - 0.04), ylim=(rows * (tall + 0.24) - 0.2, -0.22), aspect="equal")
@@ -401,8 +315,8 @@ def check_images(
     workers:int=4, # Threads that read
     progress:bool=True, # Show a progress bar
 ) -> pd.DataFrame: # One row per problem: `path`, `problem`, `detail`; empty if there is none
-    "Open every image and list what is wrong: unreadable files, tiny and huge ones, duplicate content, lone identities."
-    check_columns(manifest, "path")
+    "Open every image and list what is wrong: unreadable, tiny and huge files, doubles, two labels, lone identities."
+    manifest = as_manifest(manifest)
     check_whole("workers", workers)
     paths = list(manifest["path"])
     findings = map_in_threads(examine, paths, "checking images", workers, progress)
@@ -410,10 +324,7 @@ def check_images(
     for path, finding in zip(paths, findings, strict=True):
         if finding.problem:
             rows.append((path, finding.problem, finding.detail))
-    first = {}
-    for path, finding in zip(paths, findings, strict=True):
-        if finding.digest and first.setdefault(finding.digest, path) != path:
-            rows.append((path, "duplicate content", f"the same bytes as {first[finding.digest]}"))
+    rows += doubles(manifest, [finding.digest for finding in findings])
     if "label" in manifest:
         sizes = manifest["label"].value_counts()
         for path, label in zip(paths, manifest["label"], strict=True):
@@ -425,7 +336,7 @@ def check_images(
 @dataclass
 class Finding:
     "What opening one file brought to light."
-    problem:str|None # "missing", "zero bytes", "not an image", "truncated", "unreadable", "tiny", "huge"; None if fine
+    problem:str|None # A word or two, such as "truncated"; None if the file is fine
     detail:str=""
     digest:str|None=None # Of its bytes
 
@@ -435,31 +346,50 @@ def examine(path:str) -> Finding:
     file = Path(path)
     if not file.is_file():
         return Finding("missing", "no such file")
-    content = file.read_bytes()
-    if not content:
+    size = file.stat().st_size
+    if size == 0:
         return Finding("zero bytes", "the file is empty")
-    problem, detail = problem_of(file, len(content))
-    return Finding(problem, detail, digest(content))
+    problem, detail = problem_of(file, size)
+    try:
+        return Finding(problem, detail, digest(file))
+    except OSError as error:  # nobody may read it
+        return Finding("unreadable", str(error))
 
 
 def problem_of(file:Path, size:int) -> tuple[str|None, str]:
     "Return what is wrong with a file of so many bytes (None if nothing), and details."
     try:
-        with silence, Image.open(file) as image:
-            width, height = image.size
-    except Image.DecompressionBombError as error:
-        return "huge", str(error)
-    except Exception:  # Pillow raises whatever its decoders raise
-        return "not an image", f"{size:,} bytes of something else"
-    if width * height > max_pixels:
-        return "huge", f"{width} x {height} pixels; not opened"
-    try:
-        read_image(file)
+        decoded = decode_file(file)
     except InputError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            return "not an image", f"{size:,} bytes of something else"
+        if isinstance(error.__cause__, (TooLarge, Image.DecompressionBombError)):
+            return "huge", str(error)
         return "truncated" if "truncated" in str(error) else "unreadable", str(error)
+    height, width, _ = decoded.pixels.shape
     if min(width, height) < 16:
         return "tiny", f"{width} x {height} pixels"
-    return None, ""
+    return ("depth not declared", decoded.note) if decoded.note else (None, "")
+
+
+def doubles(manifest:pd.DataFrame, digests:list[str|None]) -> list[tuple[str, str, str]]:
+    "List files that are there twice, the same bytes in two files, and either under two labels."
+    paths = manifest["path"].to_numpy()
+    labels = manifest["label"].to_numpy() if "label" in manifest else np.full(len(manifest), None)
+    files = file_keys(paths)
+    first = {}
+    found = []
+    for row, path in enumerate(paths):
+        one = first.setdefault(digests[row] or files[row], row)
+        if one == row:
+            continue
+        is_same_file = files[one] == files[row]
+        what = "the same file as" if is_same_file else "the same bytes as"
+        found.append((path, "listed twice" if is_same_file else "duplicate content", f"{what} {paths[one]}"))
+        is_known = pd.notna(labels[one]) and pd.notna(labels[row])
+        if is_known and labels[one] != labels[row]:
+            found.append((path, "two labels", f"{labels[row]}, but {what} {paths[one]} of {labels[one]}"))
+    return found
 
 
 def map_in_threads(function:Callable, items:list, title:str, workers:int, progress:bool) -> list:

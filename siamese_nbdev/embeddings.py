@@ -58,6 +58,7 @@ class EmbeddingSet:
         manifest = self.manifest if is_clean else clean_manifest(self.manifest, allow_empty=True)
         self.manifest = manifest.reset_index(drop=True)
         self.root = os.path.abspath(self.root)
+        self.vectors = self.vectors if isinstance(self.vectors, np.ndarray) else np.asarray(self.vectors)
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.manifest):
             raise InputError(
                 f"Expected one vector for each of {len(self.manifest)} images, "
@@ -131,7 +132,11 @@ class EmbeddingSet:
         below = with_paths(other.manifest, paths_from(other.manifest["path"], other.root, self.root))
         manifest = pd.concat([self.manifest, below], ignore_index=True)
         knows_files = self.knows_files and other.knows_files
-        return self.derive(vectors, manifest, np.concatenate([self.files, other.files]) if knows_files else None)
+        whole = self.derive(vectors, manifest, np.concatenate([self.files, other.files]) if knows_files else None)
+        digits = [part.meta["dtype"] for part in (self, other) if "dtype" in part.meta]
+        if len(set(digits)) > 1:
+            whole.meta["dtype"] = " and ".join(dict.fromkeys(digits))
+        return whole
 
     def join(self, frame:pd.DataFrame, on:str="path") -> "EmbeddingSet":
         "Add the columns of a table, matched by a column, `path` by file; every image must be in it once."
@@ -277,6 +282,12 @@ def check_same_network(first:EmbeddingSet, second:EmbeddingSet, *, flip:str="war
             f"Expected embeddings of one size, got {sizes[0]} and {sizes[1]} numbers; embed both with the same network"
         )
     check_same_model(first.meta, second.meta)
+    for name in ("image_size", "normalized"):  # told apart where models are not noted
+        values = first.meta.get(name), second.meta.get(name)
+        if None not in values and values[0] != values[1]:
+            raise InputError(
+                f"Expected embeddings made alike, got {name} {values[0]} and {values[1]}; embed both with one network"
+            )
     mirrored = first.meta.get("flip"), second.meta.get("flip")
     if None not in mirrored and mirrored[0] != mirrored[1]:
         message = (
@@ -348,7 +359,7 @@ def keys_from_here_or(root:str, paths:np.ndarray) -> np.ndarray:
     is_here = count_files(some_of(pd.Series(paths))) > 0
     return file_keys(paths, None if is_here else root)
 
-# %% ../nbs/05_embeddings.ipynb #e157ccb8
+# %% ../nbs/05_embeddings.ipynb #dc387ac6
 LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
 
 
@@ -406,7 +417,7 @@ def common_folder(paths:Iterable[str], start:str) -> str:
     except ValueError:  # there are none, or on several drives
         return start
 
-# %% ../nbs/05_embeddings.ipynb #490c6ab9
+# %% ../nbs/05_embeddings.ipynb #037ae432
 def note_places(paths:pd.Series, root:str, folder:Path) -> dict:
     "Note where the pictures of a set are, as seen from the folder it is saved in."
     here = os.path.realpath(folder)

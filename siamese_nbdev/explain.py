@@ -7,7 +7,6 @@ __all__ = ['similarity_map', 'plot_similarity_map']
 
 # %% ../nbs/10_explain.ipynb #b4a88068
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -61,8 +60,8 @@ class SimilarityMap:
 # %% ../nbs/10_explain.ipynb #3ba60f1e
 def similarity_map(
     model:SiameseNet, # Network, with average pooling and an affine head unless `approximate`
-    first:str|Path|np.ndarray, # Image file, or uint8 array (H, W, 3)
-    second:str|Path|np.ndarray, # Image file, or uint8 array (H, W, 3)
+    first:object, # Picture: file, bytes, PIL image, array (H, W, 3) or tensor (3, H, W)
+    second:object, # Picture, likewise
     *,
     approximate:bool=False, # Also take GeM pooling and heads that bend, by the rules above; the result is marked
 ) -> SimilarityMap: # What every pair of places adds; its sum is the cosine similarity, normalised network or not

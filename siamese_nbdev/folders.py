@@ -15,10 +15,9 @@ from pathlib import Path
 
 from siamese_nbdev.checks import InputError, check_whole
 from siamese_nbdev.manifests import check_for_csv, name_some, role_of_word, split_of_word, word_of
-from siamese_nbdev.pictures import image_types, unreadable_types
+from siamese_nbdev.pictures import image_types, look_again, unreadable_types
 
 # %% ../nbs/appendix/folders.ipynb #fo000007
-look_again = "check the path, or the folder you are in"
 our_files = ("plan.json", "run.json", "meta.json", "model.json", "index.json")
 
 

@@ -116,7 +116,7 @@ def first_that_works(
             errors.append(error)
     raise does_not_work(name, image_size, errors[0]) from errors[0]
 
-# %% ../nbs/02_model.ipynb #0212d790
+# %% ../nbs/02_model.ipynb #ff72a45c
 def settings_of(name:str) -> dict[str, Any]:
     "Return what timm notes about a backbone (size, mean, ...); a name that timm does not know is refused."
     if not isinstance(name, str):
@@ -170,7 +170,7 @@ def hub_settings(name:str) -> dict[str, Any]:
         raise InputError(f"Expected a timm network at {name}, got {architecture!r}; pass it as a module of your own")
     return settings
 
-# %% ../nbs/02_model.ipynb #5e306c06
+# %% ../nbs/02_model.ipynb #dc7f8471
 own_mark = "own:"  # what the configuration says before the class of a backbone that is no timm name
 
 
@@ -646,7 +646,7 @@ def check_places(built:Built, pool:str) -> None:
             f"Expected pool='average' for {built.name}, which returns one vector per image and no map, got {pool!r}"
         )
 
-# %% ../nbs/02_model.ipynb #cb771457
+# %% ../nbs/02_model.ipynb #b783280a
 @dataclass(frozen=True)
 class Layout:
     "How to read a map (B, C, h, w) in what a backbone returns."
@@ -686,7 +686,7 @@ def as_map(features:Any, layout:Layout) -> Tensor:
     places = places[:, :, layout.prefix:]
     return places.mean(dim=2)[:, :, None, None] if layout.grid is None else places.unflatten(2, layout.grid)
 
-# %% ../nbs/02_model.ipynb #a1c94fd9
+# %% ../nbs/02_model.ipynb #f8c3a6ee
 def probe(
     backbone:Any, # timm network without a classifier, or a module of one's own
     image_size:tuple[int, ...], # Height and width of its images

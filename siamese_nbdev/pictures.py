@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../nbs/appendix/pictures.ipynb #pi000004
 import io
+import os
 import re
 import struct
 import threading
@@ -25,7 +26,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 from PIL import Image, ImageFile, UnidentifiedImageError
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from siamese_nbdev.checks import InputError
 
@@ -184,29 +185,44 @@ class Samples:
     note:str=""
 
 
+    @property
+    def are_shades(self) -> bool:
+        "Tell whether the numbers are colours from 0 to 255 as they stand."
+        is_changed = self.alpha or self.clear or self.is_inverted or self.is_inks
+        return self.values.dtype == np.uint8 and (self.black, self.white) == (0, 255) and not is_changed
+
+
 def paint(samples:Samples) -> Decoded:
     "Turn numbers of any kind into red, green and blue, block by block."
-    height, width, _ = samples.values.shape
+    height, width, bands = samples.values.shape
+    if samples.are_shades:
+        return Decoded(to_colours(samples.values if bands == 3 else samples.values[:, :, 0]), samples.note)
     pixels = np.empty((height, width, 3), np.uint8)
     for rows in row_blocks(height, width):
         values = samples.values[rows]
-        shades = (values.astype(np.float64) - samples.black).clip(0) * (255 / (samples.white - samples.black))
-        shades = shades.clip(0, 255)
-        opacity = None
-        if samples.alpha:
-            opacity = shades[:, :, -1:] / 255
-            shades = shades[:, :, :-1]
-        elif samples.clear:
-            opacity = (values != np.array(samples.clear)).any(axis=2, keepdims=True)
-        if samples.is_inverted:
-            shades = 255 - shades
-        if samples.is_inks:
-            inks = Image.fromarray(shades.round().astype(np.uint8), "CMYK")
-            shades = np.asarray(inks.convert("RGB"))
-        if opacity is not None:
-            shades = (shades if samples.alpha == "premultiplied" else shades * opacity) + 255 * (1 - opacity)
-        pixels[rows] = shades.round().clip(0, 255)
+        shades = (values.astype(np.float64) - samples.black) * (255 / (samples.white - samples.black))
+        pixels[rows] = colours_of_shades(shades.clip(0, 255), values, samples).round()
     return Decoded(pixels, samples.note)
+
+
+def colours_of_shades(shades:np.ndarray, values:np.ndarray, samples:Samples) -> np.ndarray:
+    "Turn shades from 0 to 255, all bands, into one or three colours on white."
+    opacity = None
+    if samples.alpha:
+        opacity = shades[:, :, -1:] / 255
+        shades = shades[:, :, :-1]
+    elif samples.clear:
+        opacity = (values != np.array(samples.clear)).any(axis=2, keepdims=True)
+    if samples.is_inverted:
+        shades = 255 - shades
+    if samples.is_inks:
+        height, width, _ = shades.shape
+        inks = Image.frombytes("CMYK", (width, height), shades.round().astype(np.uint8).tobytes())
+        shades = np.asarray(inks.convert("RGB"))
+    if opacity is None:
+        return shades
+    seen = shades if samples.alpha == "premultiplied" else shades * opacity
+    return (seen + 255 * (1 - opacity)).clip(0, 255)
 
 
 def to_colours(pixels:np.ndarray) -> np.ndarray:
@@ -274,16 +290,18 @@ def white_of_wholes(values:np.ndarray, high:int, bits:int) -> tuple[int, str]:
     if white >= full // 2 or (values % (full // 255) == 0).all():
         return full, ""
     return white, (
-        f"whole numbers of {bits} bits, none above {high:,}, and nothing that says what is white; "
-        f"{white:,} was taken for it (TIFF files say it in MaxSampleValue)"
+        f"whole numbers of {bits} bits, none above {white:,}, and nothing that says what is white; "
+        "that was taken for it (TIFF files say it in MaxSampleValue)"
     )
 
 # %% ../nbs/appendix/pictures.ipynb #pi000029
 def from_pillow(picture:Image.Image, file:BinaryIO|None=None) -> Decoded:
     "Turn a picture of Pillow's into points: alpha where the file says so, upright."
+    if picture.format == "EPS":
+        raise InputError("Pillow would start Ghostscript for it; save it as PNG")
     rawmode = rawmode_of(picture)
     clear = clear_colour(picture, rawmode)
-    is_opaque = file is not None and not declares_alpha(picture, file)
+    is_opaque = not declares_alpha(picture, file)
     picture.load()
     if file is not None and picture.format == "PNG" and rawmode in ("RGB;16B", "RGBA;16B"):
         decoded = paint(deep_png(picture, file, rawmode, clear))
@@ -296,19 +314,28 @@ def from_pillow(picture:Image.Image, file:BinaryIO|None=None) -> Decoded:
 
 def paint_picture(picture:Image.Image, clear:tuple[int, ...], is_opaque:bool) -> Decoded:
     "Turn a picture of 8 bits in any of Pillow's modes into points."
-    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
-    for rows in row_blocks(picture.height, picture.width):
-        part = picture.crop((0, rows.start, picture.width, rows.stop))
-        if is_opaque or part.mode not in see_through:
-            values = np.asarray(part.convert(opaque_modes.get(part.mode, "RGB")))
-            shades = to_colours(values)
-        else:
-            shades = np.asarray(part.convert(see_through[part.mode]))
-        if clear or shades.shape[2] != 3:
-            alpha = "" if clear else "straight"
-            shades = paint(Samples(shades, 0, 255, alpha, clear * (3 // len(clear)) if clear else ())).pixels
-        pixels[rows] = shades
+    width, height = picture.size
+    if width * height <= block_pixels:
+        return Decoded(paint_part(picture, clear, is_opaque))
+    pixels = np.empty((height, width, 3), np.uint8)
+    for rows in row_blocks(height, width):
+        pixels[rows] = paint_part(picture.crop((0, rows.start, width, rows.stop)), clear, is_opaque)
     return Decoded(pixels)
+
+
+def paint_part(picture:Image.Image, clear:tuple[int, ...], is_opaque:bool) -> np.ndarray:
+    "Turn some rows of a picture into points."
+    mode = opaque_modes.get(picture.mode, "RGB")
+    if not is_opaque and picture.mode in see_through and picture.has_transparency_data:
+        mode = see_through[picture.mode]
+    shades = np.array(picture if picture.mode == mode else picture.convert(mode))
+    if clear:
+        return paint(Samples(np.atleast_3d(shades), 0, 255, clear=clear)).pixels
+    if mode in ("L", "RGB"):
+        return to_colours(shades)
+    if shades[:, :, -1].min() == 255:
+        return to_colours(shades[:, :, 0] if mode == "LA" else np.ascontiguousarray(shades[:, :, :3]))
+    return paint(Samples(shades, 0, 255, "straight")).pixels
 
 
 see_through = dict(P="RGBA", PA="RGBA", LA="LA", La="LA", RGBA="RGBA", RGBa="RGBA")
@@ -352,15 +379,20 @@ def deep_png(picture:Image.Image, file:BinaryIO, rawmode:str, clear:tuple[int, .
     return Samples(values, black, white, "straight" if bands == 4 else "", clear, note=note)
 
 # %% ../nbs/appendix/pictures.ipynb #pi000031
-def declares_alpha(picture:Image.Image, file:BinaryIO) -> bool:
+def declares_alpha(picture:Image.Image, file:BinaryIO|None) -> bool:
     "Tell whether the last band is transparency by the file's own word."
+    bands = len(picture.getbands())
     if picture.mode not in ("LA", "RGBA"):
+        return True
+    if isinstance(picture, TiffImageFile):  # Pillow takes any fourth band for transparency
+        return alpha_of(picture.tag_v2.get(262, 2), bands, numbers_in(picture.tag_v2, 338, 0)) != ""
+    if file is None:
         return True
     if picture.format == "TGA":
         file.seek(17)
         return file.read(1)[0] & 15 > 0
     if picture.format == "JPEG2000" and not has_alpha_box(file):
-        raise band_error(len(picture.getbands()), len(picture.getbands()) - 1)
+        raise band_error(bands, bands - 1)
     return True
 
 
@@ -413,7 +445,8 @@ class Page:
         if self.meaning in (3, 6, 8):
             return self.kind == "u" and not self.is_unopened
         is_usual = self.kind == "u" and self.white is None and self.alpha != "premultiplied" and not self.is_unopened
-        is_small = self.bits == (8,) * self.bands or (self.bands == 1 and self.bits[0] in (1, 2, 4))
+        is_packed = self.bits == (8,) * self.bands and self.compression != 1
+        is_small = is_packed or (self.bands == 1 and self.bits[0] in (1, 2, 4))
         return is_usual and is_small and not self.is_separate and not (self.meaning == 0 and self.alpha)
 
 
@@ -519,6 +552,9 @@ def check_page(page:Page) -> None:
         )
 
 # %% ../nbs/appendix/pictures.ipynb #pi000035
+max_block = 170_000_000  # bytes; Pillow takes more rows of bytes for an attack
+
+
 @dataclass
 class Blocks:
     "The strips or tiles of a page."
@@ -538,6 +574,10 @@ class Blocks:
         height = tags[323] if is_tiled else min(tags.get(278, page.height), page.height)
         bands = 1 if page.is_separate else page.bands
         whole = height * -(-width * bands * page.bits[0] // 8)
+        if whole > max_block and page.compression != 1:
+            raise TooLarge(
+                f"one strip or tile unpacks to {whole:,} bytes, more than {max_block:,}; save it in smaller ones"
+            )
         sizes = numbers_in(tags, 325 if is_tiled else 279, whole)
         blocks = cls(width, height, offsets, sizes if len(sizes) == len(offsets) else (whole,) * len(offsets), bands)
         wanted = -(-page.width // width) * -(-page.height // height) * (page.bands // bands)
@@ -644,6 +684,8 @@ def decode_file(path:str|Path) -> Decoded:
 
 def reason_of(error:Exception, ending:str="") -> str:
     "Say why a picture could not be read."
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {max_pixels:,} pixels; make it smaller first"
     if not isinstance(error, UnidentifiedImageError):
         return str(error) or type(error).__name__
     advice = f"; {unreadable_types[ending]} reads {ending} files, convert it" if ending in unreadable_types else ""
@@ -680,15 +722,16 @@ silence = Silence()
 
 # %% ../nbs/appendix/pictures.ipynb #pi000043
 def pixels_of(
-    image:object, # Path, bytes of a file, PIL image, array (H, W, 3) or (H, W), tensor (3, H, W)
+    image:object, # Path, bytes of a file, open file, PIL image, array (H, W, 3) or (H, W), tensor (3, H, W)
 ) -> np.ndarray: # Red, green and blue, uint8, shape (H, W, 3)
     "Take a picture in any of the forms in which people hold one."
-    if isinstance(image, (str, Path)):
-        return read_pixels(image)
+    if isinstance(image, (str, os.PathLike)):
+        return read_pixels(os.fspath(image))
     if isinstance(image, (bytes, bytearray, memoryview)):
         return pixels_from(io.BytesIO(image))
-    if isinstance(image, io.BytesIO):
-        return pixels_from(io.BytesIO(image.getvalue()))
+    if isinstance(image, io.BufferedIOBase):  # an open file, or one that is held in memory
+        image.seek(0)
+        return pixels_from(io.BytesIO(image.read()))
     if isinstance(image, Image.Image):
         return pixels_from(image)
     if isinstance(image, np.ndarray):
@@ -703,11 +746,11 @@ def pixels_of(
 
 def pixels_from(source:io.BytesIO|Image.Image) -> np.ndarray:
     "Decode the bytes of a file, or take over a picture of Pillow's."
+    what = f"{len(source.getbuffer()):,} bytes" if isinstance(source, io.BytesIO) else repr(source)
     try:
         with silence:
             decoded = decode(source) if isinstance(source, io.BytesIO) else from_pillow(source)
     except Exception as error:  # of any decoder
-        what = f"{len(source.getvalue()):,} bytes" if isinstance(source, io.BytesIO) else repr(source)
         raise InputError(f"Expected an image that can be read, got {what}: {reason_of(error)}") from error
     if decoded.note:
         warnings.warn(f"A picture has {decoded.note}", stacklevel=4)

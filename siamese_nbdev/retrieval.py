@@ -171,8 +171,10 @@ def rows_with(gallery:EmbeddingSet, column:str, wanted:Any) -> np.ndarray:
             f"Expected where to give text, numbers or None for the column {column}, got {error}; "
             "several values stand in a list"
         ) from error
-    held = pd.Series(texts_of(pd.Series(gallery.manifest[column])), dtype=object)
-    fits = held.isin({clean_label(text) for text in texts if text}).to_numpy()
+    held = pd.Series(gallery.manifest[column])
+    if column not in ("label", "camera", "split"):  # these are clean text in every set
+        held = pd.Series(texts_of(held), dtype=object)
+    fits = held.isin([clean_label(text) for text in texts if text]).to_numpy()
     if column == "path" and fits.sum() < len(set(texts)):  # written in another way, perhaps
         files = file_keys([text for text in texts if text])
         fits = fits | pd.Series(gallery.files, dtype=object).isin(set(files)).to_numpy()
@@ -193,7 +195,7 @@ def values_of(gallery:EmbeddingSet, columns:list[str], most:int=5) -> str:
         parts.append(f"{column} holds {name_some([repr(value) for value in values], most) or 'nothing'}")
     return ", ".join(parts)
 
-# %% ../nbs/06_retrieval.ipynb #b1c6cc50
+# %% ../nbs/06_retrieval.ipynb #2246043e
 @dataclass
 class Pictures:
     "Pictures that ask, to be looked at one after the other."
@@ -365,9 +367,10 @@ def check_exclusion(column:str, manifests:dict[str, pd.DataFrame]) -> None:
 def excluded_pairs(
     query:EmbeddingSet, # Questions
     gallery:EmbeddingSet, # Answers
-    columns:Sequence[str]=("camera",), # What `exclusion_columns` returns
+    columns:Sequence[str]|None=None, # What `exclusion_columns` returns; None is the camera, where it is known
 ) -> tuple[np.ndarray, np.ndarray]: # Numbers of queries and of gallery rows; a pair that is forbidden twice comes twice
     "List the pairs that must not count: a file and itself, and an identity with the query's value in a column."
+    columns = exclusion_columns(query, gallery) if columns is None else columns
     return joined(same_files(query, gallery), same_in_columns(query, gallery, columns))
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev.checks import InputError
-from siamese_nbdev.folders import look_again
 from siamese_nbdev.manifests import name_some
+from siamese_nbdev.pictures import look_again
 
 # %% ../nbs/appendix/tables.ipynb #ta000007
 separators = (",", ";", "\t", "|")

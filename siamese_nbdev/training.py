@@ -54,7 +54,7 @@ from siamese_nbdev.dataset import (
 from siamese_nbdev.files import locked, move_aside, read_notes, replacing, write_notes
 from siamese_nbdev.loss import TripletLoss, copies, pairwise_distances, triplet_margin_loss, uninformed_loss
 from siamese_nbdev.manifests import check_columns, check_contradictions, file_keys
-from siamese_nbdev.model import SiameseNet, load_model, save_model
+from siamese_nbdev.model import SiameseNet, load_model, save_model, saved_weights
 from siamese_nbdev.pedestrians import make_pedestrians
 from siamese_nbdev.runtime import deterministic, evaluating, keeping_memory, random_state, set_random_state
 
@@ -1025,7 +1025,7 @@ def finish(run:Run) -> pd.DataFrame:
     run.accelerator.wait_for_everyone()
     best = run.progress.best_weights
     if run.out is not None and (run.out / "model").exists():
-        best = load_model(run.out / "model").state_dict()
+        best = saved_weights(run.out / "model")
     if best is not None:
         run.encoder.load_state_dict(best)
     run.encoder.eval()
@@ -1235,6 +1235,7 @@ def resume(
     *,
     loss:Callable|None=None, # The loss again, if `fit` was given one
     transform:Callable|None=None, # The augmentation again, if `fit` was given one of your own
+    backbone:nn.Module|None=None, # The backbone again, if it is a module of your own
     progress:bool=True, # Show progress bars
 ) -> tuple[SiameseNet, pd.DataFrame]: # The network and its history
     "Continue a run wherever it was killed; on the same machine it ends with the weights of an uninterrupted one."
@@ -1247,7 +1248,7 @@ def resume(
     if notes["transform"] != "custom":
         transform = transform_from(notes["transform"])
     options = options_of(notes, out, progress)
-    model = load_model(out / "start")
+    model = load_model(out / "start", backbone=backbone)
     torch.manual_seed(options.seed)  # as in `fit`, after the network was built
     run = start_run(model, Tables.load(out), options, loss, transform)
     load_checkpoint(run)

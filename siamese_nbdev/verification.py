@@ -27,6 +27,7 @@ from siamese_nbdev.files import write_notes
 from siamese_nbdev.manifests import name_some, text_column
 from siamese_nbdev.model import SiameseNet, file_format, load_model, read_model_notes
 from siamese_nbdev.neighbours import metrics_known, pair_distances
+from siamese_nbdev.pictures import write_names
 from siamese_nbdev.retrieval import exclusion_columns
 from siamese_nbdev.tables import encoding_of, find_column, name_lines, read_table, resolve_paths
 
@@ -427,7 +428,7 @@ def read_pairs(
     if header:
         return read_lfw_pairs(file, folder, ending)
     table = read_table(file, ["path", "other"])
-    gaps = table[["path", "other"]].isna().to_numpy().any(axis=1)
+    gaps = table["path"].isna().to_numpy() | table["other"].isna().to_numpy()
     if gaps.any():
         raise InputError(f"Expected two files in every row of {file}, got a gap in {name_lines(gaps)}; drop these rows")
     for column in ("path", "other"):
@@ -542,7 +543,7 @@ def plot_det(
         curves.append(curve)
     finish_axes(ax, curves)
     if isinstance(pairs, dict):
-        ax.legend(
+        legend = ax.legend(
             title="equal error rate in brackets",
             fontsize=8,
             title_fontsize=8,
@@ -550,6 +551,7 @@ def plot_det(
             bbox_to_anchor=(0, 1),
             frameon=False,
         )
+        write_names(legend)
     return ax
 
 # %% ../nbs/08_verification.ipynb #bde159fb

@@ -1,4 +1,4 @@
-"""Manifests as people bring them: through split, training, embedding, disk, search and evaluation, and always the same."""
+"""Manifests as people bring them: through split, training, disk, search and evaluation, and always the same."""
 import os
 import warnings
 from pathlib import Path
@@ -219,7 +219,7 @@ def test_two_columns_of_one_name(place):
 
 
 def test_a_file_is_itself_however_it_is_spelled(place):
-    "Queries with absolute paths, or through a link, never find themselves; another folder's file of one name is another."
+    "Queries with absolute paths, or through a link, never find themselves."
     model = place["model"]
     tidy = place["tidy"].drop(columns="camera")
     gallery = embed_images(model, tidy, **quiet)
