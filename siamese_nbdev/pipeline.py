@@ -475,6 +475,9 @@ def read_folder(
     broken = manifest.loc[is_broken, "path"].unique()
     if len(broken):
         notes.append(f"left out {len(broken)} files that cannot be read as images, the first: {broken[0]}")
+    unsure = problems.loc[problems["problem"] == "depth not declared"]
+    if len(unsure):
+        notes.append(f"{len(unsure)} images do not declare their depth, such as {unsure['path'].iloc[0]}")
     images = manifest.loc[~is_broken].reset_index(drop=True)
     if not len(images):
         raise InputError(
@@ -795,11 +798,22 @@ class Plan:
             epochs=notes["epochs"],
             predicted=Prediction(*notes["predicted"]) if notes["predicted"] else None,
             notes=notes["notes"],
-            options=RunOptions(**notes.get("options", {})),  # earlier plans had none
+            options=noted_options(notes, out),
         )
 
 # %% ../nbs/11_pipeline.ipynb #99d840d5
 noted_entries = ("folder", "median_shape", "image_size", "epochs", "predicted", "notes")  # of a plan, in plan.json
+
+
+def noted_options(notes:dict, out:Path) -> RunOptions:
+    "Read the options of a run from its plan; earlier plans had none."
+    try:
+        return RunOptions(**notes.get("options", {}))
+    except TypeError as error:
+        raise InputError(
+            f"Expected a plan of this version in {out / 'plan.json'}, got one with other options ({error}); "
+            "open it with the version of siamese_nbdev that wrote it"
+        ) from error
 
 
 def plan_lines(plan:Plan) -> list[str]:
@@ -865,7 +879,8 @@ def make_plan(
     options:RunOptions, # What else was chosen
 ) -> Plan:
     "Look at a folder and decide what a run on it will do."
-    found = read_folder(path, needs_labels=False, labels=labels, options=options)
+    # A flat folder can be searched without labels; a table that lacks them more likely calls them something else.
+    found = read_folder(path, needs_labels=path.is_file(), labels=labels, options=options)
     check_outside(out, path, found.images)
     images, notes = choose_splits(found.images, options)
     shapes = shapes_of(images)
