@@ -50,10 +50,11 @@ no_faces = f"the AT&T faces are not here ({faces.name} in the folder shared besi
 def test_run_on_real_photographs(tmp_path):
     out = tmp_path / "out"
     with zipfile.ZipFile(faces) as archive:
-        archive.extractall(tmp_path / "faces")
+        half = [name for name in archive.namelist() if Path(name).parent.name in {f"s{n}" for n in range(1, 21)}]
+        archive.extractall(tmp_path / "faces", half)
     done = command("run", tmp_path / "faces", "--epochs", 2, "--out", out, "--no-report")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "240 images of 24 identities to train on, 80 of 8 to choose by, 80 of 8 to test on" in done.stdout
+    assert "120 images of 12 identities to train on, 40 of 4 to choose by, 40 of 4 to test on" in done.stdout
     assert "2 epochs at 96 x 96: about" in done.stdout
     assert done.stdout.count("points of mAP (95 % interval") == 2  # on valid, which chooses, and on test
     scores = json.loads((out / "metrics.json").read_text())
@@ -66,7 +67,7 @@ def test_run_on_real_photographs(tmp_path):
     assert found.returncode == 0, found.stderr
     assert len(json.loads(found.stdout)) == 3
     index = (out / "index" / "manifest.csv").read_text()
-    assert len(index.splitlines()) == 401 and str(photo) in index  # everything can be found, not only the test images
+    assert len(index.splitlines()) == 201 and str(photo) in index  # everything can be found, not only the test images
 
 
 def test_a_folder_that_is_not_here(tmp_path):
