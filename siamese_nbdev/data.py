@@ -168,7 +168,7 @@ def compile_pattern(pattern:str) -> re.Pattern:
     "Compile a regular expression that has a group called `label`, and none called `path`."
     try:
         expression = re.compile(pattern)
-    except re.error as error:
+    except (re.error, TypeError) as error:
         raise InputError(f"Expected a regular expression, got {pattern!r}: {error}") from error
     if "label" not in expression.groupindex or "path" in expression.groupindex:
         raise InputError(
@@ -555,8 +555,14 @@ def split_query_gallery(
     is_query = named_queries(manifest) if has_roles(manifest) else drawn_queries(manifest, seed)
     query = manifest.loc[is_query]
     gallery = manifest.loc[~is_query]
-    if not len(query) or not len(gallery):
+    if not len(query):
         raise InputError("Expected identities with at least two images, got none; a query needs something to find")
+    if not len(gallery):
+        raise InputError(
+            f"Expected images for a gallery, got {len(query)} images that are all queries, each the only one of "
+            "its identity and camera; let each search all others, evaluate_retrieval(embeddings), or name queries in a "
+            "column role"
+        )
     return query.reset_index(drop=True), gallery.reset_index(drop=True)
 
 # %% ../nbs/00_data.ipynb #7c1f00d1

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from siamese_nbdev.checks import InputError, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_whole
 from siamese_nbdev.manifests import check_for_csv, name_some, role_of_word, split_of_word, word_of
 from siamese_nbdev.pictures import image_types, look_again, unreadable_types
 
@@ -149,6 +149,7 @@ def take_splits(
     splits:bool|None, # Whether folders like `train` mean a split; None looks
 ) -> tuple[list[Place], dict[str, list]]: # Places without that level, and columns: `split`, and `role` if named
     "Separate the split from the rest of a path."
+    check_choice("splits", splits, (None, True, False))
     if splits is False:
         return places, {}
     level = split_level(places, parts=1 if splits else 2)
@@ -199,6 +200,8 @@ def labels_at(places:list[Place], depth:int|tuple[int, ...]|None) -> list[str]:
         warn_of_levels(places)
         return labels
     levels = depth if isinstance(depth, (tuple, list)) else (depth,)
+    if not levels:
+        raise InputError("Expected depth to name a level of folders, got none; depth=1 is the first")
     for level in levels:
         check_whole("depth", level)
     shallow = [place for place in places if len(place) < max(levels)]
