@@ -36,7 +36,7 @@ from siamese_nbdev.manifests import (
     name_some,
 )
 from siamese_nbdev.pictures import TooLarge, decode_file, plain_name, read_pixels, write_name
-from siamese_nbdev.tables import name_lines, read_table, rename_column, resolve_paths
+from siamese_nbdev.tables import name_lines, read_table, rename_columns, resolve_paths
 
 # %% ../nbs/00_data.ipynb #1daf9fa0
 def read_image(
@@ -112,7 +112,7 @@ def as_manifest(
 def images_from_folder(
     folder:str|Path, # Folder with one sub-folder per identity
     *,
-    depth:int|tuple[int, ...]|None=None, # Level of folders that names the identity, from 1, or several; None takes all
+    depth:int|tuple[int, ...]|None=None, # Level of folders that names the identity, from 1, without splits; None is all
     splits:bool|None=None, # Whether folders such as `train` and `val` mean a split; None looks
 ) -> pd.DataFrame: # Manifest: `path`, `label`, and `split` where folders say it (`role` too: query or gallery)
     "List images by identity: the folder that holds a file is its label."
@@ -168,7 +168,7 @@ def compile_pattern(pattern:str) -> re.Pattern:
     "Compile a regular expression that has a group called `label`, and none called `path`."
     try:
         expression = re.compile(pattern)
-    except re.error as error:
+    except (re.error, TypeError) as error:
         raise InputError(f"Expected a regular expression, got {pattern!r}: {error}") from error
     if "label" not in expression.groupindex or "path" in expression.groupindex:
         raise InputError(
@@ -201,17 +201,9 @@ def images_from_filenames(
     "List images whose names say whom they show; names that do not fit are counted in a warning."
     expression = compile_pattern(pattern)
     paths = list_images(folder)
-    _, parts = take_splits([path.relative_to(folder).parts[:-1] for path in paths], splits)
-    rows = []
-    strangers = []
-    for number, path in enumerate(paths):
-        match = expression.match(path.name)
-        if match and match["label"]:
-            groups = {name: value or None for name, value in match.groupdict().items()}
-            rows.append(dict(path=path.as_posix()) | {name: parts[name][number] for name in parts} | groups)
-        else:
-            strangers.append(path.name)
-    if not rows:
+    matches = {path: match for path in paths if (match := expression.match(path.name)) and match["label"]}
+    strangers = [path.name for path in paths if path not in matches]
+    if not matches:
         raise InputError(
             f"Expected file names that start like {pattern!r}, got none among {len(paths)} images, "
             f"the first {paths[0].name}; adapt the pattern"
@@ -222,7 +214,11 @@ def images_from_filenames(
             f"such as {strangers[0]}",
             stacklevel=2,
         )
-    manifest = as_manifest(pd.DataFrame(rows, dtype="str"))
+    _, parts = take_splits([path.relative_to(folder).parts for path in matches], splits)
+    groups = pd.DataFrame([match.groupdict() for match in matches.values()], dtype="str").replace("", None)
+    files = pd.DataFrame(dict(path=[path.as_posix() for path in matches]) | parts, dtype="str")
+    own = files.drop(columns=[name for name in groups if name in files])  # a pattern knows better than folders
+    manifest = as_manifest(pd.concat([own, groups], axis=1))
     return without_junk(manifest) if pattern == market1501 else manifest
 
 # %% ../nbs/00_data.ipynb #006192d3
@@ -237,7 +233,7 @@ def images_from_csv(
     "List images from a CSV file; relative paths are relative to the file."
     needed = [path] if label is None else [path, label]
     table = read_table(file, needed, sep, encoding)
-    table = rename_column(rename_column(table, path, "path"), label or "label", "label")
+    table = rename_columns(table, dict(path=path, label=label or "label"))
     has_none = table["path"].isna().to_numpy()
     if has_none.any():
         raise InputError(f"Expected a path in every row of {file}, none in {name_lines(has_none, most=1)}")
@@ -377,17 +373,20 @@ def doubles(manifest:pd.DataFrame, digests:list[str|None]) -> list[tuple[str, st
     paths = manifest["path"].to_numpy()
     labels = manifest["label"].to_numpy() if "label" in manifest else np.full(len(manifest), None)
     files = file_keys(paths)
-    first = {}
+    contents = [digest or file for digest, file in zip(digests, files, strict=True)]
+    first:dict[str, int] = {}  # row of each file and of each content
+    labelled:dict[str, int] = {}  # the first row of each content whose label is known
     found = []
     for row, path in enumerate(paths):
-        one = first.setdefault(digests[row] or files[row], row)
-        if one == row:
-            continue
-        is_same_file = files[one] == files[row]
-        what = "the same file as" if is_same_file else "the same bytes as"
-        found.append((path, "listed twice" if is_same_file else "duplicate content", f"{what} {paths[one]}"))
-        is_known = pd.notna(labels[one]) and pd.notna(labels[row])
-        if is_known and labels[one] != labels[row]:
+        file = first.setdefault(f"file {files[row]}", row)
+        content = first.setdefault(contents[row], row)
+        if file != row:
+            found.append((path, "listed twice", f"the same file as {paths[file]}"))
+        elif content != row:
+            found.append((path, "duplicate content", f"the same bytes as {paths[content]}"))
+        one = labelled.setdefault(contents[row], row) if pd.notna(labels[row]) else row
+        if labels[one] != labels[row] and one != row:
+            what = "the same file as" if files[one] == files[row] else "the same bytes as"
             found.append((path, "two labels", f"{labels[row]}, but {what} {paths[one]} of {labels[one]}"))
     return found
 
@@ -499,10 +498,8 @@ def audit_split(
 # %% ../nbs/00_data.ipynb #90ee30b5
 def values_shared(manifest:pd.DataFrame, column:str, keys:list[str]) -> list[str]:
     "List the values of a column whose key stands in more than one split."
-    splits = pd.Series(manifest["split"].to_numpy(), index=keys)
-    sides = dict(splits.groupby(level=0).nunique())
-    is_shared = np.array([sides[key] > 1 for key in keys])
-    return list(manifest.loc[is_shared, column].unique())
+    sides = manifest["split"].groupby(np.array(keys, dtype=object)).transform("nunique").to_numpy()
+    return list(manifest.loc[sides > 1, column].unique())
 
 
 def leak(what:str, shared:list[str]) -> list[str]:
@@ -558,14 +555,20 @@ def split_query_gallery(
     is_query = named_queries(manifest) if has_roles(manifest) else drawn_queries(manifest, seed)
     query = manifest.loc[is_query]
     gallery = manifest.loc[~is_query]
-    if not len(query) or not len(gallery):
+    if not len(query):
         raise InputError("Expected identities with at least two images, got none; a query needs something to find")
+    if not len(gallery):
+        raise InputError(
+            f"Expected images for a gallery, got {len(query)} images that are all queries, each the only one of "
+            "its identity and camera; let each search all others, evaluate_retrieval(embeddings), or name queries in a "
+            "column role"
+        )
     return query.reset_index(drop=True), gallery.reset_index(drop=True)
 
 # %% ../nbs/00_data.ipynb #7c1f00d1
 def has_roles(manifest:pd.DataFrame) -> bool:
-    "Tell whether folders or splits said which images are queries and which are the gallery."
-    return "role" in manifest and {"query", "gallery"} <= set(manifest["role"])
+    "Tell whether folders or splits said which images are queries; all others are the gallery then."
+    return "role" in manifest and "query" in set(manifest["role"])
 
 
 def named_queries(manifest:pd.DataFrame) -> np.ndarray:

@@ -12,8 +12,9 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from siamese_nbdev.checks import InputError, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_whole
 from siamese_nbdev.manifests import check_for_csv, name_some, role_of_word, split_of_word, word_of
 from siamese_nbdev.pictures import image_types, look_again, unreadable_types
 
@@ -25,7 +26,9 @@ our_files = ("plan.json", "run.json", "meta.json", "model.json", "index.json")
 class Walk:
     "What lies below a folder."
     files:list[Path] = field(default_factory=list) # All files that are not hidden
+    hidden:list[Path] = field(default_factory=list) # Pictures whose names begin with a dot
     runs:list[Path] = field(default_factory=list) # Folders of our own results, which were not entered
+    again:list[Path] = field(default_factory=list) # Links to folders that were entered before
     seen:set[str] = field(default_factory=set) # Folders that were entered, links resolved
 
     def enter(self, folder:Path) -> list[Path]:
@@ -36,18 +39,33 @@ class Walk:
             here = waiting.pop()
             real = os.path.realpath(here)
             if real in self.seen:
-                continue  # a link back up would go round for ever
+                self.again.append(here)  # a link back up would go round for ever
+                continue
             self.seen.add(real)
             for entry in sorted(here.iterdir()):
                 if entry.name.startswith("."):
-                    continue
-                if not entry.is_dir():
+                    self.note_hidden(entry)
+                elif not entry.is_dir():
                     self.files.append(entry)
                 elif is_ours(entry):
                     self.runs.append(entry)
                 else:
                     (links if entry.is_symlink() else waiting).append(entry)
         return links
+
+    def note_hidden(self, entry:Path) -> None:
+        "Count a hidden picture; `._1.png` is none, but what a Mac notes of 1.png."
+        if entry.suffix.lower() in image_types and not entry.name.startswith("._"):
+            self.hidden.append(entry)
+
+    def left_out(self) -> list[str]:
+        "Say what else was met and does not count, one sentence per kind."
+        kinds = {
+            "folders of our own results": self.runs,
+            "links to folders that are there already": self.again,
+            "hidden pictures": self.hidden,
+        }
+        return [f"{len(paths)} {what} ({name_some(paths)})" for what, paths in kinds.items() if paths]
 
 
 def walk(folder:Path) -> Walk:
@@ -85,21 +103,19 @@ def list_images(folder:str|Path) -> list[Path]:
     found = walk(folder)
     images = [path for path in found.files if path.suffix.lower() in image_types]
     others = [path for path in found.files if path.suffix.lower() not in image_types]
-    left_out = left_out_words(others)
+    left_out = left_out_words(others) + found.left_out()
     if not images:
         raise InputError(
-            f"Expected image files below {folder}, found none ending in {', '.join(image_types)}"
-            f"{', but ' + left_out if left_out else ''}; give the folder that holds the pictures"
+            f"Expected image files below {folder}, found none ending in {name_some(image_types, 12)}"
+            f"{', but ' + '; '.join(left_out) if left_out else ''}; give the folder that holds the pictures"
         )
     check_for_csv([path.as_posix() for path in images], "path")
-    if left_out:
-        warnings.warn(f"Left out {left_out}", stacklevel=3)
-    if found.runs:
-        warnings.warn(f"Left out {len(found.runs)} folders of our own results ({name_some(found.runs)})", stacklevel=3)
+    for words in left_out:
+        warnings.warn(f"Left out {words}", stacklevel=3)
     return images
 
 
-def left_out_words(paths:list[Path]) -> str:
+def left_out_words(paths:list[Path]) -> list[str]:
     "Count files by their endings, and name the package that reads them where there is one."
     endings = Counter(path.suffix.lower() for path in paths)
     words = []
@@ -107,17 +123,23 @@ def left_out_words(paths:list[Path]) -> str:
         advice = unreadable_types.get(ending)
         name = ending or "without an ending"
         words.append(f"{count} {name}" + (f" (try {advice})" if advice else ""))
-    return f"{len(paths)} files that are no images: {', '.join(words)}" if paths else ""
+    return [f"{len(paths)} files that are no images: {', '.join(words)}"] if paths else []
 
 # %% ../nbs/appendix/folders.ipynb #fo000012
 Place = tuple[str, ...]  # folders between the given one and a file
 
 
-def split_level(places:list[Place]) -> int|None:
-    "Find the first level at which all folders are called like parts of a split."
-    deepest = min(len(place) for place in places)
-    for level in range(deepest):
-        if all(word_of(place[level]) in split_of_word for place in places):
+def split_at(place:Place, level:int) -> str|None:
+    "Say which split a folder at some level is called after."
+    return split_of_word.get(word_of(place[level])) if len(place) > level else None
+
+
+def split_level(places:list[Place], parts:int=2) -> int|None:
+    "Find the first level where all folders are called like parts of a split, or so many with folders below them."
+    for level in range(max(map(len, places), default=0)):
+        named = {place[:level + 2]: split_at(place, level) for place in places}
+        above = {place for place, split in named.items() if split and len(place) < level + 2}
+        if None not in named.values() or (not above and len(set(named.values()) - {None}) >= parts):
             return level
     return None
 
@@ -127,7 +149,10 @@ def take_splits(
     splits:bool|None, # Whether folders like `train` mean a split; None looks
 ) -> tuple[list[Place], dict[str, list]]: # Places without that level, and columns: `split`, and `role` if named
     "Separate the split from the rest of a path."
-    level = None if splits is False else split_level(places)
+    check_choice("splits", splits, (None, True, False))
+    if splits is False:
+        return places, {}
+    level = split_level(places, parts=1 if splits else 2)
     if level is None:
         if splits:
             raise InputError(
@@ -135,11 +160,37 @@ def take_splits(
                 f"{name_some(sorted({place[0] for place in places if place}))}"
             )
         return places, {}
-    words = [word_of(place[level]) for place in places]
-    columns:dict[str, list] = dict(split=[split_of_word[word] for word in words])
-    if any(word in role_of_word for word in words):
-        columns["role"] = [role_of_word.get(word) for word in words]
-    return [place[:level] + place[level + 1:] for place in places], columns
+    parts = [part_of(place, level) for place in places]
+    outside = [place for place, part in zip(places, parts, strict=True) if part.split is None]
+    if outside:
+        warnings.warn(
+            f"{len(outside)} images lie in no part of the split, such as in {'/'.join(outside[0][:level + 1])}: "
+            "their split is missing; move them, or say splits=False",
+            stacklevel=3,
+        )
+    columns:dict[str, list] = dict(split=[part.split for part in parts])
+    if any(part.role for part in parts):
+        columns["role"] = [part.role for part in parts]
+    return [part.rest for part in parts], columns
+
+
+class Part(NamedTuple):
+    "What the folders of an image say."
+    rest:Place # Folders that mean something else
+    split:str|None
+    role:str|None # Query or gallery
+
+
+def part_of(place:Place, level:int) -> Part:
+    "Read the split at some level, and the role there or just below it."
+    split = split_at(place, level)
+    if split is None:
+        return Part(place[:level] + place[level + 1:] if len(place) > level + 1 else place, None, None)
+    role = role_of_word.get(word_of(place[level]))
+    rest = place[:level] + place[level + 1:]
+    if role is None and len(rest) > level + 1 and word_of(rest[level]) in role_of_word:
+        return Part(rest[:level] + rest[level + 1:], split, role_of_word[word_of(rest[level])])
+    return Part(rest, split, role)
 
 # %% ../nbs/appendix/folders.ipynb #fo000015
 def labels_at(places:list[Place], depth:int|tuple[int, ...]|None) -> list[str]:
@@ -149,6 +200,8 @@ def labels_at(places:list[Place], depth:int|tuple[int, ...]|None) -> list[str]:
         warn_of_levels(places)
         return labels
     levels = depth if isinstance(depth, (tuple, list)) else (depth,)
+    if not levels:
+        raise InputError("Expected depth to name a level of folders, got none; depth=1 is the first")
     for level in levels:
         check_whole("depth", level)
     shallow = [place for place in places if len(place) < max(levels)]

@@ -8,13 +8,15 @@ __all__ = []
 # %% ../nbs/appendix/manifests.ipynb #ma000004
 import os
 import re
+import stat
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from numbers import Integral, Real
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -32,7 +34,7 @@ def text_of(value:object) -> str|None:
         return value
     if value is None or value is pd.NA or value is pd.NaT:
         return None
-    if isinstance(value, Path):
+    if isinstance(value, PurePath):
         return value.as_posix()
     if isinstance(value, (bool, Integral, date)):
         return str(value)
@@ -109,13 +111,16 @@ split_words = {
     "test": ("test", "testing", "tst", "query", "queries", "gallery", "bounding_box_test"),
     "index": ("index",),
 }
+beside_words = re.compile("^(images?|imgs?|bbox)_|_?(images?|imgs?|set|data|split)$")
 split_of_word = {word: split for split, words in split_words.items() for word in words}
 role_of_word = {"query": "query", "queries": "query", "gallery": "gallery", "bounding_box_test": "gallery"}
 
 
+@lru_cache(4096)
 def word_of(name:str) -> str:
-    "Write the name of a part as the tables above have it."
-    return name.strip().lower().replace("-", "_").replace(" ", "_")
+    "Write the name of a part as the tables above have it, `Train-Images`, `test_set` and `image_query` too."
+    word = name.strip().lower().replace("-", "_").replace(" ", "_")
+    return word if word in split_of_word else beside_words.sub("", word)
 
 
 def split_column(values:pd.Series) -> pd.Series:
@@ -130,9 +135,9 @@ def split_column(values:pd.Series) -> pd.Series:
 
 
 def role_column(values:pd.Series) -> pd.Series|None:
-    "Tell queries from the gallery where the names of the splits do; None where they do not."
-    roles = text_column(values).map(lambda name: role_of_word.get(word_of(name)), na_action="ignore")
-    return roles.astype("str") if roles.notna().any() else None
+    "Tell queries from the gallery where names do; None where they do not."
+    words = [role_of_word.get(word_of(name)) if isinstance(name, str) else None for name in values.astype(object)]
+    return pd.Series(words, index=values.index, name="role", dtype="str") if any(words) else None
 
 
 def name_some(things:Sequence, most:int=5) -> str:
@@ -170,7 +175,7 @@ def content_keys(
         times = Counter(keys)
         for row, key in enumerate(keys):
             if key is not None and times[key] > 1:
-                keys[row] = (key, look(Path(paths[row])))
+                keys[row] = look_into(look, Path(paths[row]), key)
     codes, _ = pd.factorize(pd.Series(keys, dtype=object))
     is_alone = codes < 0
     codes[is_alone] = len(codes) + np.arange(is_alone.sum())
@@ -180,8 +185,17 @@ def content_keys(
 def size_of(path:str) -> int|None:
     "Return the length of a file in bytes, None if there is none."
     try:
-        return os.stat(path).st_size
+        found = os.stat(path)
     except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def look_into(look:Callable[[Path], str], path:Path, key:object) -> tuple|None:
+    "Add what a look at a file says to what is known of it; None where nobody may read it."
+    try:
+        return key, look(path)
+    except OSError:
         return None
 
 
@@ -229,7 +243,7 @@ def check_table(manifest:pd.DataFrame, columns:Iterable[str]) -> pd.DataFrame:
             "make one with images_from_folder, or pd.DataFrame(dict(path=paths))"
         )
     table = manifest.copy(deep=False)
-    table.columns = [str(name) for name in manifest.columns]
+    table.columns = name_columns([str(name) for name in manifest.columns])
     names = table.columns
     if names.has_duplicates:
         raise InputError(
@@ -241,10 +255,24 @@ def check_table(manifest:pd.DataFrame, columns:Iterable[str]) -> pd.DataFrame:
     return table
 
 
+def name_columns(names:list[str]) -> list[str]:
+    "Call columns with a meaning by their own names, where these are written with capitals or blanks."
+    for meaning in ("path", "label", "camera", "split", "role"):
+        alike = [name for name in names if name.strip().lower() == meaning]
+        if meaning in alike or not alike:
+            continue
+        if len(alike) > 1:
+            raise InputError(f"Expected one column {meaning}, got {', '.join(map(repr, alike))}; rename or drop one")
+        names = [meaning if name == alike[0] else name for name in names]
+    return names
+
+
 def clean_columns(table:pd.DataFrame) -> pd.DataFrame:
     "Bring the columns with a meaning to text, and look at text in the others."
-    roles = role_column(pd.Series(table["split"])) if "split" in table else None
-    if roles is not None and "role" not in table:
+    source = "role" if "role" in table else "split"
+    roles = role_column(pd.Series(table[source])) if source in table else None
+    # A column `role` may be the reader's own, of other words.
+    if roles is not None and (source == "split" or roles.notna().equals(table["role"].notna())):
         table["role"] = roles
     for name in list(table):
         column = pd.Series(table[name])
@@ -268,7 +296,7 @@ def check_contradictions(manifest:pd.DataFrame, how:str="refuse") -> None:
     )
     if how == "refuse":
         raise InputError(message)
-    warnings.warn(message, stacklevel=4)
+    warnings.warn(message, stacklevel=3)
 
 
 def check_columns(manifest:pd.DataFrame, *columns:str) -> None:

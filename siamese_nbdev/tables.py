@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../nbs/appendix/tables.ipynb #ta000004
+import unicodedata
 import warnings
 from collections.abc import Iterable
 from functools import partial
@@ -28,7 +29,13 @@ read_as_text = partial(
     skipinitialspace=True,
     index_col=False,
 )
-byte_order_marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+byte_order_marks = {  # the longer ones first
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 
 
 def read_table(
@@ -38,6 +45,7 @@ def read_table(
     encoding:str|None=None, # None is what the first bytes say, or UTF-8
 ) -> pd.DataFrame: # All values are text; only an empty cell is missing
     "Read a CSV as text and insist on some columns."
+    check_options(columns, sep, encoding)
     file = Path(file)
     if not file.is_file():
         raise FileNotFoundError(f"Expected a CSV file, found none at {file}; {look_again}")
@@ -56,7 +64,23 @@ def read_table(
     table = parse_table(file, widest, encoding)
     if not len(table):
         raise InputError(f"Expected rows in {file}, got column names only")
-    return table.rename(columns={find_column(table, name): name for name in columns})
+    table = table.rename(columns={find_column(table, name): name for name in columns})
+    unnamed = [name for name in table if name.startswith("Unnamed: ") and not table[name].notna().to_numpy().any()]
+    return table.drop(columns=unnamed)  # a separator at the end of every line makes an empty column
+
+
+def check_options(columns:list[str], sep:str|None, encoding:str|None) -> None:
+    "Refuse columns, separators and encodings that are none."
+    for name in columns:
+        if not isinstance(name, str):
+            raise InputError(f"Expected the name of a column, got {name!r}; columns are called by their first line")
+    if len(set(columns)) < len(columns):
+        raise InputError(f"Expected a column of its own for each purpose, got {', '.join(columns)}; name others")
+    is_sep = sep is None or sep == r"\s+" or (isinstance(sep, str) and len(sep) == 1)
+    if not is_sep:
+        raise InputError(f"Expected sep to be one character, or '\\s+' for any blanks, got {sep!r}")
+    if encoding is not None and not isinstance(encoding, str):
+        raise InputError(f"Expected encoding to be a name such as 'utf-8' or 'latin-1', got {encoding!r}")
 
 
 def check_names(names:pd.Series, file:Path) -> None:
@@ -82,15 +106,26 @@ def parse_table(file:Path, sep:str, encoding:str, nrows:int|None=None) -> pd.Dat
         raise InputError(f"Expected encoding to be one that Python knows, got {encoding!r}") from error
     except (ValueError, pd.errors.ParserWarning) as error:
         reason = str(error).strip()
-        raise InputError(f"Expected a CSV file with a line of column names, got {file}: {reason}") from error
-    return table.rename(columns=lambda name: str(name).strip())
+        raise InputError(
+            f"Expected a CSV file with a line of column names and as many columns in each row, got {file}: {reason}; "
+            "correct that line, or name the separator with sep="
+        ) from error
+    table = table.rename(columns=lambda name: str(name).strip())
+    is_blank = table.apply(lambda column: column.str.isspace()).fillna(False).to_numpy(bool)
+    return table.mask(is_blank) if is_blank.any() else table
 
 
 def encoding_of(file:Path) -> str:
-    "Say how the letters of a file are written: as the mark at its beginning says, else in UTF-8."
+    "Say how the letters of a file are written: as its first bytes say, else in UTF-8."
     with open(file, "rb") as stream:
         start = stream.read(4)
-    return next((name for mark, name in byte_order_marks.items() if start.startswith(mark)), "utf-8")
+    for mark, name in byte_order_marks.items():
+        if start.startswith(mark):
+            return name
+    # No name of a column has a zero byte: one beside a plain letter is half of it in UTF-16.
+    if start[:1] == b"\0":
+        return "utf-16-be"
+    return "utf-16-le" if start[1:2] == b"\0" else "utf-8"
 
 
 def find_column(table:pd.DataFrame, name:str) -> str|None:
@@ -101,27 +136,37 @@ def find_column(table:pd.DataFrame, name:str) -> str|None:
     return alike[0] if len(alike) == 1 else None
 
 # %% ../nbs/appendix/tables.ipynb #ta000011
-def rename_column(table:pd.DataFrame, old:str, new:str) -> pd.DataFrame:
-    "Give a column the name that manifests use; another one of that name steps aside, which is said."
-    if old == new or old not in table:
-        return table
-    aside = f"{new}_of_file"
-    if new in table:
-        warnings.warn(f"The column {new} of the file is now called {aside}, because {old} takes its name", stacklevel=3)
-    return table.rename(columns={new: aside}).rename(columns={old: new})
+def rename_columns(
+    table:pd.DataFrame, # Any table
+    meanings:dict[str, str], # Name that manifests use -> name of the column in the table
+) -> pd.DataFrame: # The table under these names
+    "Give columns the names that manifests use; another one of such a name steps aside, which is said."
+    names = {old: new for new, old in meanings.items() if old in table}
+    for old, new in list(names.items()):
+        if new in table and new not in names:
+            names[new] = f"{new}_of_file"
+            warnings.warn(
+                f"The column {new} of the file is now called {new}_of_file, because {old} takes its name", stacklevel=3
+            )
+    return table.rename(columns=names)
 
 
 def resolve_paths(folder:Path, names:Iterable[str]) -> list[str]:
-    "Understand relative paths as relative to a folder, and backslashes where no such file is there."
+    "Understand relative paths as relative to a folder, and other ways to write them where no such file is there."
     return [resolve_path(folder, name) for name in names]
 
 
 def resolve_path(folder:Path, name:str) -> str:
-    "Join one path to a folder."
-    path = folder / name
-    if "\\" in name and not path.is_file():
-        path = folder / name.replace("\\", "/")
-    return path.as_posix()
+    "Join one path to a folder, in the first spelling that leads to a file, or as it is."
+    slashed = name.strip().replace("\\", "/")
+    spellings = [name, slashed]
+    if not name.isascii():
+        spellings += [unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")]
+    spellings = list(dict.fromkeys(spellings))
+    if len(spellings) == 1:
+        return (folder / name).as_posix()
+    found = [spelling for spelling in spellings if (folder / spelling).is_file()]
+    return (folder / (found[0] if found else slashed)).as_posix()
 
 
 def name_lines(is_meant:np.ndarray, most:int=5) -> str:

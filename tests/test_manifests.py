@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from siamese_nbdev.checks import InputError
-from siamese_nbdev.data import as_manifest, images_from_csv, split_by_label
+from siamese_nbdev.data import (
+    as_manifest,
+    images_from_csv,
+    images_from_filenames,
+    read_triplets,
+    split_by_label,
+    split_query_gallery,
+)
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.evaluation import evaluate_retrieval
 from siamese_nbdev.model import SiameseNet
@@ -245,3 +252,67 @@ def test_another_folder_with_the_same_names(place, tmp_path, monkeypatch):
     gallery = embed_images(model, tidy, **quiet)
     hits = search(query, gallery, top_k=1)
     assert (hits["distance"] < 1e-6).all()  # the copies are other files, and are found
+
+
+def test_odd_names_come_back(place, tmp_path):
+    "Names that other programs take for gaps or numbers, quotes, lines, emoji: saved, loaded and found again."
+    odd = ["NA", "None", "nan", "001", "1e5", "True", "NULL", 'say "hi", now', "two\nlines", "\U0001f600"]
+    odd += ["\u200f\u05e9", "x" * 5000, "a\u2028b", "#1", "=1+1", "-1", "'q'", "\\", "a;b\tc"]
+    rows = place["tidy"].iloc[np.arange(len(odd)) % len(place["tidy"])].reset_index(drop=True)
+    table = rows.assign(label=odd, note=odd).drop(columns="camera")
+    embed_images(place["model"], table, **quiet).save(tmp_path / "set")
+    loaded = EmbeddingSet.load(tmp_path / "set")
+    assert loaded.labels.tolist() == odd
+    assert loaded.manifest["note"].tolist() == odd
+    assert sorted(read_again(table, tmp_path)["label"]) == sorted(odd)
+
+
+def test_columns_in_capitals_mean_the_same(place):
+    "Somebody's own `Camera` and `Split` are not passed over."
+    tidy = place["tidy"]
+    loud = tidy.rename(columns=dict(path="Path", label=" LABEL", camera="Camera "))
+    pd.testing.assert_frame_equal(as_manifest(loud), as_manifest(tidy))
+    expected = evaluate_retrieval(embed_images(place["model"], tidy, **quiet), repeats=5)
+    found = evaluate_retrieval(embed_images(place["model"], loud, **quiet), repeats=5)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+@pytest.mark.parametrize("parts", [
+    ("bounding_box_train", "query", "bounding_box_test"),
+    ("image_train", "image_query", "image_test"),
+    ("train", "test/query", "test/gallery"),
+])
+def test_the_layout_of_re_identification(place, tmp_path, parts):
+    "Market-1501, VeRi-776 and roles within a part, with hand-drawn boxes and a cover picture beside them."
+    picture = Path(place["tidy"]["path"][0]).read_bytes()
+    train, query, gallery = parts
+    names = [f"{train}/0009_c1s1_000001_00.png", "gt_bbox/0001_c1s1_000001_00.png", "cover.png"]
+    names += [f"{query}/{who:04}_c1s1_000001_00.png" for who in (1, 2)]
+    names += [f"{gallery}/{who}_c2s1_000001_00.png" for who in ("0001", "0002", "0000", "-1")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(picture + name.encode())
+    with pytest.warns(UserWarning) as said:
+        found = images_from_filenames(tmp_path)
+    texts = [str(one.message) for one in said]
+    assert all(one.filename == __file__ for one in said)
+    for words in ("1 images lie in no part", "Left out 1 of 9", "1 junk", "1 distractors"):
+        assert sum(words in text for text in texts) == 1
+    asked, answers = split_query_gallery(found[found["split"] == "test"])
+    assert [Path(path).parent.relative_to(tmp_path).as_posix() for path in asked["path"]] == [query] * 2
+    assert sorted(answers["label"].fillna("nobody")) == ["0001", "0002", "nobody"]
+    sets = [embed_images(place["model"], part, **quiet) for part in (asked, answers)]
+    scores = evaluate_retrieval(*sets, repeats=5)
+    assert scores.loc["rank_1", "value"] in (0, 0.5, 1)
+
+
+def test_triplets_of_a_manifest_are_matched_by_file(place, tmp_path):
+    tidy = place["tidy"]
+    rows = [["0/0.png", "0/1.png", "1/0.png"], ["./1/0.png", "1\\2.png", os.path.abspath("2/0.png")]]
+    file = place["folder"] / "triplets.csv"
+    pd.DataFrame(rows, columns=["Anchor", "Positive", "Negative"]).to_csv(file, index=False)
+    numbers = tidy.assign(path=tidy["path"].map(os.path.abspath), label=tidy["label"].astype(int))
+    assert read_triplets(file, manifest=numbers)["negative_label"].tolist() == ["1", "2"]
+    lies = pd.concat([numbers, numbers.iloc[:1].assign(label=5)])
+    with pytest.raises(InputError, match="one file"):
+        read_triplets(file, manifest=lies)
