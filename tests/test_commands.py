@@ -87,6 +87,7 @@ print("trained")
 """
 
 
+@pytest.mark.slow  # by default, `tools/check.py imports` imports every module without nbdev
 def test_package_works_without_nbdev():
     words = [sys.executable, "-c", without_nbdev]
     done = subprocess.run(words, text=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(top)})

@@ -206,7 +206,7 @@ def load_processes(folder):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize("keeps", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_two_processes_use_every_batch_once_and_end_equal(people, tmp_path, keeps):
     launch(fit_code, 2, tmp_path, 0, tmp_path / "run" if keeps else "none", 0)
     first, second = load_processes(tmp_path)
