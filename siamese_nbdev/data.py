@@ -266,7 +266,7 @@ def read_triplets(
         raise InputError(f"Expected three files in every row of {file}, some are empty in {where}")
     base = Path(file).parent if folder is None else Path(folder)
     paths = pd.DataFrame({role: resolve_paths(base, table[role]) for role in triplet_roles}, dtype="str")
-    identities = pd.DataFrame({role: identities_of(list(paths[role]), manifest, pattern) for role in triplet_roles})
+    identities = identities_of(paths, manifest, pattern)
     complaints = triplet_complaints(paths, identities)
     if complaints:
         raise InputError(
@@ -278,15 +278,16 @@ def read_triplets(
 triplet_roles = ["Anchor", "Positive", "Negative"]
 
 
-def identities_of(paths:list[str], manifest:pd.DataFrame|None, pattern:str) -> pd.Series:
+def identities_of(paths:pd.DataFrame, manifest:pd.DataFrame|None, pattern:str) -> pd.DataFrame:
     "Say whom files show: as a manifest has it, file by file, or without one by their names; missing where unknown."
     if manifest is None:
-        matches = [compile_pattern(pattern).match(Path(path).name) for path in paths]
-        return pd.Series([match and match["label"] for match in matches], dtype="str")
-    known = as_manifest(manifest, "label")
-    check_contradictions(known)
+        expression = compile_pattern(pattern)
+        matches = paths.map(lambda path: expression.match(Path(path).name))
+        return matches.map(lambda match: match and match["label"])
+    known = as_manifest(manifest, "label", contradictions="refuse")
     label_of = dict(zip(file_keys(known["path"]), known["label"], strict=True))
-    return pd.Series([label_of.get(key) for key in file_keys(paths)], dtype="str")
+    labels = {role: [label_of.get(key) for key in file_keys(paths[role])] for role in paths}
+    return pd.DataFrame(labels, dtype="str")
 
 
 def triplet_complaints(paths:pd.DataFrame, identities:pd.DataFrame) -> list[str]:

@@ -39,10 +39,11 @@ from siamese_nbdev.checks import InputError, check_choice, check_whole
 from siamese_nbdev.data import as_manifest, read_image
 from siamese_nbdev.dataset import load_image
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
-from siamese_nbdev.manifests import check_for_csv, clean_label, file_keys, text_column, text_of
+from siamese_nbdev.manifests import clean_label, file_keys, text_column, text_of
 from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.pictures import write_names
 from siamese_nbdev.runtime import evaluating
+from siamese_nbdev.tables import read_as_text
 
 # %% ../nbs/05_embeddings.ipynb #8dc096fb
 @dataclass(eq=False)
@@ -55,7 +56,7 @@ class EmbeddingSet:
     is_clean:InitVar[bool] = field(default=False, kw_only=True) # The manifest comes from another set
 
     def __post_init__(self, is_clean:bool):
-        manifest = self.manifest if is_clean else clean_manifest(self.manifest, allow_empty=True)
+        manifest = self.manifest if is_clean else as_manifest(self.manifest, allow_empty=True)
         self.manifest = manifest.reset_index(drop=True)
         self.root = os.path.abspath(self.root)
         self.vectors = self.vectors if isinstance(self.vectors, np.ndarray) else np.asarray(self.vectors)
@@ -144,7 +145,7 @@ class EmbeddingSet:
         rows = rows_of_table(self, frame, on)
         columns = frame.iloc[rows].reset_index(drop=True).drop(columns=on)
         kept = self.manifest.drop(columns=list(columns), errors="ignore")
-        joined = clean_manifest(pd.concat([kept, columns], axis=1), allow_empty=True)
+        joined = as_manifest(pd.concat([kept, columns], axis=1), allow_empty=True)
         return self.derive(self.vectors, joined, self.files if self.knows_files else None)
 
     def save(self, folder:str|Path) -> Path:
@@ -188,26 +189,14 @@ class EmbeddingSet:
                 "got files that were changed since they were saved; embed the images again"
             )
         # Only an empty cell is missing: somebody's label may well be NA or None.
-        manifest = pd.read_csv(folder / "manifest.csv", dtype="str", keep_default_na=False, na_values=[""])
+        manifest = read_as_text(folder / "manifest.csv")
         places = notes.pop("places", None)
         if places is None:  # saved by an earlier version, which looked at less
-            manifest = clean_manifest(manifest, allow_empty=True)
+            manifest = as_manifest(manifest, allow_empty=True)
         paths, start = place_paths(pd.Series(manifest["path"]), folder, places, root)
         return EmbeddingSet(vectors, with_paths(manifest, paths), notes, root=start, is_clean=True)
 
 # %% ../nbs/05_embeddings.ipynb #b4386f55
-def clean_manifest(manifest:pd.DataFrame, *, allow_empty:bool=False) -> pd.DataFrame:
-    "Bring a manifest into our form, and refuse what `manifest.csv` could not give back."
-    manifest = as_manifest(manifest, allow_empty=allow_empty)
-    nameless = [number for number, name in enumerate(manifest) if not name.strip()]
-    if nameless:
-        raise InputError(f"Expected a name for every column, got none for column {nameless[0]}; rename it")
-    for name, column in manifest.items():
-        if column.dtype == object:
-            check_for_csv((str(value) for value in column), str(name))
-    return manifest
-
-
 def texts_of(column:pd.Series) -> np.ndarray:
     "Write a column as text, without surrounding blanks; None where nothing is known. Equal texts are equal values."
     if column.dtype == object:
@@ -613,7 +602,7 @@ def embed_images(
     progress:bool=True, # Show a progress bar
 ) -> EmbeddingSet: # One row for each readable image, in the order of the manifest
     "Embed the images of a manifest; with `out` an interrupted run continues where it stopped."
-    manifest = clean_manifest(manifest).reset_index(drop=True)
+    manifest = as_manifest(manifest).reset_index(drop=True)
     check_choice("on_error", on_error, ("skip", "raise"))
     check_whole("batch_size", batch_size)
     digits = choose_dtype(model, dtype)

@@ -75,8 +75,6 @@ def walk(folder:Path) -> Walk:
     while links:
         links.sort()
         links += found.enter(links.pop(0))
-    if is_ours(folder):
-        found.files = [path for path in found.files if path != folder / "closest.png"]
     found.files.sort(key=lambda path: path.as_posix())
     return found
 

@@ -98,9 +98,10 @@ def check_texts(texts:Sequence, column:str) -> None:
 def check_for_csv(values:Iterable, column:str) -> None:
     "Refuse text that would not come back from a CSV file."
     for row, value in enumerate(values):
-        if isinstance(value, str) and not_for_csv.search(value):
+        text = str(value)  # as a CSV would hold it
+        if not_for_csv.search(text):
             raise InputError(
-                f"Expected text that a CSV can carry in the column {column}, got {ascii(value)} in row {row}; "
+                f"Expected text that a CSV can carry in the column {column}, got {ascii(text)} in row {row}; "
                 "rename it without carriage returns, zero bytes and bytes that are no UTF-8"
             )
 
@@ -250,6 +251,9 @@ def check_table(manifest:pd.DataFrame, columns:Iterable[str]) -> pd.DataFrame:
             f"Expected one column of each name, got two columns or more called {names[names.duplicated()][0]}; "
             "rename or drop one"
         )
+    nameless = [number for number, name in enumerate(names) if not name.strip()]
+    if nameless:
+        raise InputError(f"Expected a name for every column, got none for column {nameless[0]}; rename it")
     check_for_csv(names, "names")
     check_columns(table, "path", *columns)
     return table

@@ -53,7 +53,7 @@ from siamese_nbdev.neighbours import distances_between
 from siamese_nbdev.pictures import image_types
 from siamese_nbdev.retrieval import Index, plot_closest_imgs, search
 from siamese_nbdev.runtime import evaluating, keeping_memory
-from siamese_nbdev.tables import find_column, read_table
+from siamese_nbdev.tables import find_column, read_as_text, read_table
 from siamese_nbdev.training import (
     Options,
     fit,
@@ -734,17 +734,17 @@ def check_parts(
     return []
 
 # %% ../nbs/11_pipeline.ipynb #fdba2ebc
-def read_rows(file:Path, **options) -> pd.DataFrame:
-    "Read a table of a run with the options of `pandas.read_csv`, and refuse a damaged one."
+def read_rows(file:Path, read:Callable=pd.read_csv, **options) -> pd.DataFrame:
+    "Read a table of a run, and refuse a damaged one."
     try:
-        return pd.read_csv(file, **options)
+        return read(file, **options)
     except ValueError as error:  # pandas' own errors are some of these
         raise InputError(f"Expected a table in {file}, got a damaged file ({error}); start the run again") from error
 
 
 def read_manifest(file:Path) -> pd.DataFrame:
-    "Read a table of text; only an empty cell is missing, for somebody's label may well be NA."
-    return read_rows(file, dtype="str", keep_default_na=False, na_values=[""])
+    "Read a table of text."
+    return read_rows(file, read_as_text)
 
 
 def write_rows(file:Path, table:pd.DataFrame) -> None:

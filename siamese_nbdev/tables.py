@@ -21,14 +21,9 @@ from siamese_nbdev.pictures import look_again
 
 # %% ../nbs/appendix/tables.ipynb #ta000007
 separators = (",", ";", "\t", "|")
-read_as_text = partial(
-    pd.read_csv,
-    dtype="str",
-    keep_default_na=False,  # somebody may be called NA
-    na_values=[""],
-    skipinitialspace=True,
-    index_col=False,
-)
+# Every value is text, and only an empty cell is missing: somebody may be called NA.
+read_as_text = partial(pd.read_csv, dtype="str", keep_default_na=False, na_values=[""])
+read_foreign = partial(read_as_text, skipinitialspace=True, index_col=False)
 byte_order_marks = {  # the longer ones first
     b"\xff\xfe\0\0": "utf-32",
     b"\0\0\xfe\xff": "utf-32",
@@ -60,7 +55,7 @@ def read_table(
             f"Expected the columns {', '.join(columns)} in {file}, {', '.join(missing)} missing; "
             f"it has {', '.join(found.columns)}; name others with path= and label=, or the separator with sep="
         )
-    check_names(read_as_text(file, sep=widest, encoding=encoding, header=None, nrows=1).iloc[0], file)
+    check_names(read_foreign(file, sep=widest, encoding=encoding, header=None, nrows=1).iloc[0], file)
     table = parse_table(file, widest, encoding)
     if not len(table):
         raise InputError(f"Expected rows in {file}, got column names only")
@@ -96,7 +91,7 @@ def parse_table(file:Path, sep:str, encoding:str, nrows:int|None=None) -> pd.Dat
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows that are longer than the first line
-            table = read_as_text(file, sep=sep, encoding=encoding, nrows=nrows)
+            table = read_foreign(file, sep=sep, encoding=encoding, nrows=nrows)
     except UnicodeError as error:
         raise InputError(
             f"Expected a CSV file in {encoding}, got other bytes in {file} ({error}); say how it was written, "

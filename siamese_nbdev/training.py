@@ -57,18 +57,9 @@ from siamese_nbdev.manifests import check_columns, check_contradictions, file_ke
 from siamese_nbdev.model import SiameseNet, load_model, save_model, saved_weights
 from siamese_nbdev.pedestrians import make_pedestrians
 from siamese_nbdev.runtime import deterministic, evaluating, keeping_memory, random_state, set_random_state
+from siamese_nbdev.tables import read_as_text
 
 # %% ../nbs/04_training.ipynb #8223568e
-def retrieval_scores(
-    distances:Tensor, # Pairwise distances of all images, shape (N, N)
-    labels:Tensor, # Identity of each image, shape (N,); -1 where unknown
-    cameras:Tensor|None=None, # Camera of each image, shape (N,); -1 where unknown
-) -> dict[str, float]: # `rank_1`, `rank_5`, `mean_average_precision` in [0, 1]; NaN where no query has a match
-    "Rank all others for each image and score that; same identity and camera is left out (Zheng et al. 2015)."
-    everyone = torch.arange(len(labels), device=labels.device)
-    return mean_scores(query_scores(distances, everyone, labels, cameras))
-
-
 def query_scores(
     distances:Tensor, # Of some queries to all images, shape (Q, N)
     queries:Tensor, # Row numbers of the queries, shape (Q,)
@@ -550,11 +541,6 @@ class Tables:
             valid=read_as_text(valid) if valid.exists() else None,
             triplets=read_as_text(triplets) if triplets.exists() else None,
         )
-
-
-def read_as_text(path:Path) -> pd.DataFrame:
-    "Read a table, every value as text; nothing is missing but what was left empty."
-    return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
 
 
 def check_tables(tables:Tables, options:Options) -> tuple[Tables, list[str]]:
