@@ -121,7 +121,7 @@ def left_out_words(paths:list[Path]) -> list[str]:
         advice = unreadable_types.get(ending)
         name = ending or "without an ending"
         words.append(f"{count} {name}" + (f" (try {advice})" if advice else ""))
-    return [f"{len(paths)} files that are no images: {', '.join(words)}"] if paths else []
+    return [f"{len(paths)} files that are not read as images: {', '.join(words)}"] if paths else []
 
 # %% ../nbs/appendix/folders.ipynb #fo000012
 Place = tuple[str, ...]  # folders between the given one and a file
