@@ -1199,48 +1199,119 @@ def rerank(
     check_whole("k1", k1, k2, advice="a neighbourhood holds the k2 neighbours that are averaged")
     check_share("weight", weight, zero=True, one=True)
     vectors = np.concatenate([query.vectors, gallery.vectors])
-    distances = shares_of_farthest(vectors)
-    order = distances.argsort(axis=1, kind="stable")
-    weights = np.where(neighbourhoods(order, k1), np.exp(-distances), 0)
-    weights /= weights.sum(axis=1, keepdims=True)
-    weights = weights[order[:, :k2]].mean(axis=1)
-    jaccard = jaccard_distances(weights, len(query))
-    return (1 - weight) * jaccard + weight * distances[:len(query), len(query):]
+    around = look_around(vectors, k1)
+    weights = weights_of(neighbourhoods(around.order, k1), vectors, around.farthest)
+    weights = to_sum_1(marked(around.order[:, :k2]) @ weights)
+    columns = weights[len(query):].tocsc()
+    reranked = np.empty((len(query), len(gallery)), np.float32)
+    for part in parts_of(len(query)):
+        original = shares_of_farthest(vectors, around, part)[:, around.first[len(query):]]
+        jaccard = jaccard_distances(weights[part], columns)
+        reranked[part] = (1 - weight) * jaccard + weight * original
+    return reranked
 
 # %% ../nbs/06_retrieval.ipynb #12c647ea
-def shares_of_farthest(vectors:np.ndarray) -> np.ndarray:
-    "Measure squared distances between all images, shape (N, N), each row as shares of its largest."
-    squared = distances_between(vectors, vectors) ** 2
-    np.fill_diagonal(squared, 0)
-    largest = squared.max(axis=1, keepdims=True)
-    return squared / largest.clip(1e-12)
+ROWS_AT_ONCE = 512  # of the table of all distances: 40 MB of it for twenty thousand images
 
 
-def mutual_neighbours(order:np.ndarray, k:int) -> np.ndarray:
-    "Mark, for rankings (N, N) that begin with the image itself, which pairs have each other among their k nearest."
-    near = np.zeros(order.shape, dtype=bool)
-    np.put_along_axis(near, order[:, :k + 1], True, axis=1)
-    return near & near.T
+def parts_of(count:int) -> list[slice]:
+    "Cut rows into parts whose distances to all images fit into memory."
+    return [slice(start, min(start + ROWS_AT_ONCE, count)) for start in range(0, count, ROWS_AT_ONCE)]
 
 
-def neighbourhoods(order:np.ndarray, k1:int) -> np.ndarray:
-    "Mark each image's mutual neighbours, and theirs where two thirds of them are known already; shape (N, N)."
-    mutual = mutual_neighbours(order, k1)
-    half = mutual_neighbours(order, round(k1 / 2))
-    mutual_numbers = mutual.astype(np.float32)
-    half_numbers = half.astype(np.float32)
-    shared = mutual_numbers @ half_numbers.T
-    joins = mutual & (shared > 2 / 3 * half.sum(axis=1)[None, :])
-    joining = joins.astype(np.float32) @ half_numbers
-    return mutual | (joining > 0)
+@dataclass(eq=False)
+class Around:
+    "What the table of all distances says about each of N images."
+    order:np.ndarray # Itself and its nearest, nearest first, shape (N, 1 + K); -1 where there are no more
+    farthest:np.ndarray # Distance of the farthest image, shape (N,)
+    first:np.ndarray # Number of the first image with the very same vector, shape (N,)
 
 
-def jaccard_distances(weights:np.ndarray, queries:int) -> np.ndarray:
-    "Measure how little the descriptions of queries overlap with those of the gallery behind them, shape (Q, G)."
-    gallery = weights[queries:]
-    distances = np.empty((queries, len(gallery)), np.float32)
+def look_around(vectors:np.ndarray, k1:int) -> Around:
+    "Find the k1 nearest of every image, and how far the farthest is."
+    count = len(vectors)
+    itself = np.arange(count)
+    squares = finite_squares(vectors)
+    farthest = np.zeros(count)
+    nearby, distances = nothing_found(count, max(1, min(k1, count)))
+    for part in parts_of(count):
+        table = distances_between(vectors[part], vectors)
+        farthest[part] = table.max(axis=1)
+        pairs = itself[part] - part.start, itself[part]
+        found = nearest(vectors[part], vectors, nearby.shape[1], excluded=pairs, squares=squares)
+        nearby[part], distances[part] = found
+    # The lower row wins a tie, so the nearest copy of an image is the first of all others.
+    first = np.where(distances[:, 0] == 0, np.minimum(itself, nearby[:, 0]), itself)
+    order = np.column_stack([itself, nearby])
+    return Around(order, farthest[first].clip(1e-6), first)
+
+# %% ../nbs/06_retrieval.ipynb #20a06ed8
+def marked(order:np.ndarray) -> Any: # Sparse, shape (N, N)
+    "Mark with 1 whom each row of a ranking (N, K) names; -1 is nobody."
+    from scipy import sparse  # which takes a moment to import, and is needed nowhere else
+    rows, places = np.nonzero(order >= 0)
+    marks = np.ones(len(rows), np.int32)
+    return sparse.csr_array((marks, (rows, order[rows, places])), shape=(len(order), len(order)))
+
+
+def rows_of(table:Any) -> np.ndarray:
+    "Return in which row each number of a sparse table stands."
+    return np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
+
+
+def to_sum_1(table:Any) -> Any:
+    "Scale each row of a sparse table, in place, so that it adds up to 1."
+    rows = rows_of(table)
+    table.data = table.data / np.bincount(rows, table.data)[rows]
+    return table
+
+
+def mutual_neighbours(order:np.ndarray) -> Any: # Sparse, shape (N, N)
+    "Mark which images name each other in their rankings (N, K)."
+    near = marked(order)
+    return near.multiply(near.T).tocsr()
+
+
+def neighbourhoods(order:np.ndarray, k1:int) -> Any: # Sparse, shape (N, N)
+    "Mark each image's mutual neighbours, and theirs where more than two thirds of them are known already."
+    mutual = mutual_neighbours(order)
+    half = mutual_neighbours(order[:, :round(k1 / 2) + 1])
+    joins = mutual.multiply(mutual @ half.T).tocsr()  # how much of a member's half circle is known
+    sizes = half.sum(axis=1)
+    joins.data = (3 * joins.data > 2 * sizes[joins.indices]).astype(np.int32)
+    widened = (mutual + joins @ half).tocsr()
+    widened.eliminate_zeros()
+    widened.sort_indices()
+    return widened
+
+
+def weights_of(circles:Any, vectors:np.ndarray, farthest:np.ndarray) -> Any: # Sparse, shape (N, N)
+    "Give each member of a circle a weight, the larger the nearer it is; those of a circle add up to 1."
+    who = rows_of(circles)
+    distances = pair_distances(vectors, vectors, who, circles.indices, "euclidean")
+    circles.data = np.exp(-(distances / farthest[who]) ** 2)
+    return to_sum_1(circles)
+
+# %% ../nbs/06_retrieval.ipynb #293ff485
+def jaccard_distances(
+    weights:Any, # Of some queries, sparse, shape (some, N)
+    columns:Any, # Of the gallery, sparse and laid out by columns, shape (G, N)
+) -> np.ndarray: # Shape (some, G)
+    "Measure how little the weights of queries and gallery overlap; every row adds up to 1."
+    queries = weights.shape[0]
+    images = columns.shape[0]
+    distances = np.empty((queries, images))
     for row in range(queries):
-        support = np.flatnonzero(weights[row])
-        overlap = np.minimum(weights[row, support], gallery[:, support]).sum(axis=1)
-        distances[row] = 1 - overlap / (2 - overlap)  # both descriptions sum to 1
-    return distances
+        held = slice(weights.indptr[row], weights.indptr[row + 1])
+        theirs = columns[:, weights.indices[held]]
+        own = weights.data[held].repeat(np.diff(theirs.indptr))
+        overlap = np.bincount(theirs.indices, np.minimum(own, theirs.data), minlength=images)
+        distances[row] = 1 - overlap / (2 - overlap)
+    return distances.clip(min=0)  # sums of rounded numbers may exceed 1
+
+
+def shares_of_farthest(vectors:np.ndarray, around:Around, part:slice) -> np.ndarray:
+    "Measure squared distances of some images to all, shape (some, N), as shares of the largest that each has."
+    shares = distances_between(vectors[part], vectors)
+    shares /= around.farthest[part, None]
+    return np.square(shares, out=shares).clip(max=1)
