@@ -314,7 +314,7 @@ class AveragePool(nn.Module):
     "Pool a feature map by the mean over places."
     def forward(self, feature_map:Tensor) -> Tensor:
         "Pool (B, C, h, w) into (B, C)."
-        return feature_map.mean(dim=(2, 3))
+        return as_full_precision(feature_map).mean(dim=(2, 3))
 
 
 class BandPool(nn.Module):

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_whole
+from siamese_nbdev.convolutions import quick_convolutions
 from siamese_nbdev.data import (
     audit_split,
     check_images,
@@ -261,14 +262,14 @@ def try_training(
     "Take a copy of the network through two steps, with a stopwatch; the random numbers go on as if nothing had been."
     device = Accelerator().device
     is_cuda = device.type == "cuda"
-    mixed = is_cuda and has_bfloat16()  # as `fit` computes
+    mixed = has_bfloat16(device)  # as `fit` computes
     copy = deepcopy(model).to(device).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.Adam(copy.parameters(), lr=1e-9)
+    optimizer = torch.optim.Adam(copy.parameters(), lr=1e-9, fused=True)
     watch = Stopwatch(len(images), device)
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if is_cuda else []):
         watch.time("first_read", read_all, images)
         batch = watch.time("read", read_all, images).to(device, memory_format=torch.channels_last)
-        with keeping_memory():
+        with keeping_memory(), quick_convolutions(copy):
             watch.time("step", take_step, copy, optimizer, batch, mixed)  # warms up
             kept = watch.time("step", take_step, copy, optimizer, batch, mixed)
         copy.eval()

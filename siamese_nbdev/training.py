@@ -42,6 +42,7 @@ from siamese_nbdev.checks import (
     is_number,
     refusal,
 )
+from siamese_nbdev.convolutions import quick_convolutions
 from siamese_nbdev.data import as_manifest, audit_split, triplet_roles
 from siamese_nbdev.dataset import (
     BalancedBatchSampler,
@@ -184,7 +185,7 @@ class Trainee(nn.Module):
         "Return embeddings (B, D), their norms before normalisation (B,), and logits (B, classes) or None."
         vectors = self.encoder(images, normalize=False).float()
         embeddings = F.normalize(vectors, dim=1) if self.encoder.normalize else vectors
-        logits = self.classifier(vectors) if self.classifier else None
+        logits = self.classifier(vectors).float() if self.classifier else None
         return embeddings, vectors.detach().norm(dim=1), logits
 
 
@@ -255,6 +256,7 @@ class Options:
     workers:int = 0
     cache:bool = True
     keep_memory:bool = True
+    precision:str = "auto"
     allow_leaks:bool = False
     allow_contradictions:bool = False
     progress:bool = True
@@ -271,6 +273,7 @@ class Options:
         self.settle(check_share, "averaging", advice="take 0.99, say, or None for no averaged weights")
         check_choice("sampling", self.sampling, ("balanced", "triplets"))
         check_choice("mining", self.mining, ("semi_hard", "batch_hard", "all"))
+        check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
         for name in ("cache", "keep_memory", "allow_leaks", "allow_contradictions", "progress"):
             check_choice(name, getattr(self, name), (True, False))
         if self.out is not None:
@@ -293,10 +296,15 @@ class Options:
             )
         self.write("identity_weight", 0.0)
 
-    def settled(self, loss:Callable|None) -> "Options":
-        "Settle what depends on the loss: beside one of the caller's there is no identity loss that was not asked for."
-        if self.identity_weight is not None: return self
-        return replace(self, identity_weight=1.0 if loss is None else 0.0)
+    def settled(self, loss:Callable|None, device:torch.device) -> "Options":
+        "Settle what was left open: beside a loss of the caller's there is no identity loss that was not asked for."
+        weight = self.identity_weight
+        if weight is None:
+            weight = 1.0 if loss is None else 0.0
+        precision = self.precision
+        if precision == "auto":
+            precision = "bfloat16" if has_bfloat16(device) else "float32"
+        return replace(self, identity_weight=weight, precision=precision)
 
     def write(self, name:str, value:object):
         "Set a field while the options are being made: the one moment at which they are not frozen yet."
@@ -308,6 +316,18 @@ def check_not_negative(name:str, value:float) -> float:
     if not is_number(value) or value < 0:
         raise InputError(refusal(name, "a number of at least 0", value))
     return float(value)
+
+
+def has_bfloat16(device:torch.device) -> bool:
+    "Tell whether a device is made for bfloat16: GPUs, and processors with matrix units; others are faster without."
+    if device.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not before torch 2.10
+        return bool(capabilities.get("amx_bf16"))
+    if device.type != "cuda": return False
+    is_supported = torch.cuda.is_bf16_supported
+    if "including_emulation" in signature(is_supported).parameters:
+        return is_supported(including_emulation=False)
+    return is_supported() and torch.cuda.get_device_capability()[0] >= 8  # torch before 2.5
 
 # %% ../nbs/04_training.ipynb #2cb10f38
 @dataclass(eq=False)
@@ -339,7 +359,7 @@ class Run:
     valid_set:ImageDataset|None # Other identities, scored after every epoch
     glance_set:ImageDataset|None # A few training identities, scored likewise
     steps_per_epoch:int # Of each process
-    mixed:bool # Compute in bfloat16 where that is safe
+    mixed:bool # Send images through the network in bfloat16
 
     @property
     def encoder(self) -> SiameseNet:
@@ -395,7 +415,7 @@ def gather_numbers(accelerator:Accelerator, numbers:Tensor) -> Tensor:
 
 
 def embed(run:Run, images:Tensor) -> tuple[Tensor, Tensor, Tensor|None]:
-    "Bring images to the device and through the network, in bfloat16 where that is safe."
+    "Bring images to the device and through the network, in bfloat16 where the run is of that precision."
     device = run.accelerator.device
     images = images.to(device, memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=run.mixed):
@@ -713,8 +733,8 @@ def start_run(
 ) -> Run: # Everything the loop needs
     "Build data sets, sampler, optimiser and bookkeeping for one run."
     check_loss(loss, options.sampling)
-    options = options.settled(loss)
     accelerator = Accelerator()
+    options = options.settled(loss, accelerator.device)
     image_size = model.image_size
     dataset = training_set(tables, image_size, options, transform)
     sampler = batch_sampler(tables.train, options)
@@ -722,7 +742,8 @@ def start_run(
     classes = len(set(tables.train["label"])) if options.identity_weight else 0
     trainee = Trainee(model, classes, loss).to(memory_format=torch.channels_last)
     groups = parameter_groups(trainee, options.learning_rate, options.backbone_rate, options.weight_decay)
-    prepared, optimizer = accelerator.prepare(trainee, torch.optim.Adam(groups))
+    is_fused = accelerator.device.type in ("cpu", "cuda")  # one pass over all weights; elsewhere not in every torch
+    prepared, optimizer = accelerator.prepare(trainee, torch.optim.Adam(groups, fused=is_fused))
     run = Run(
         options=options,
         progress=Progress(averaged=copied_weights(model) if options.averaging else None),
@@ -736,19 +757,11 @@ def start_run(
         valid_set=valid_set(tables.valid, image_size, options),
         glance_set=glance_set(tables.train, image_size, options),
         steps_per_epoch=steps,
-        mixed=accelerator.device.type == "cuda" and has_bfloat16(),
+        mixed=options.precision == "bfloat16",
     )
     if loss is not None:
         try_loss(run)
     return run
-
-
-def has_bfloat16() -> bool:
-    "Tell whether the GPU itself computes in bfloat16; one that emulates it is faster without."
-    is_supported = torch.cuda.is_bf16_supported
-    if "including_emulation" in signature(is_supported).parameters:
-        return is_supported(including_emulation=False)
-    return is_supported() and torch.cuda.get_device_capability()[0] >= 8  # torch before 2.5
 
 
 def batch_sampler(train:pd.DataFrame, options:Options) -> BalancedBatchSampler|None:
@@ -1138,6 +1151,7 @@ def fit(
     workers:int=0, # Processes that read images; 0 reads in this one
     cache:bool=True, # Keep decoded images in memory
     keep_memory:bool=True, # Keep freed memory in the process while training lasts, which is faster
+    precision:str="auto", # "float32" or "bfloat16"; "auto": bfloat16 where the device is made for it
     allow_leaks:bool=False, # Warn instead of raising where `train` and `valid` share identities or files
     allow_contradictions:bool=False, # Warn instead of raising where one file, or the same bytes, has two labels
     progress:bool=True, # Show progress bars
@@ -1150,7 +1164,7 @@ def fit(
         learning_rate=learning_rate, backbone_rate=backbone_rate, weight_decay=weight_decay,
         warmup=warmup, clip_norm=clip_norm, identity_weight=identity_weight, averaging=averaging,
         patience=patience, checkpoint_steps=checkpoint_steps, glance=glance, seed=seed, workers=workers,
-        cache=cache, keep_memory=keep_memory, allow_leaks=allow_leaks,
+        cache=cache, keep_memory=keep_memory, precision=precision, allow_leaks=allow_leaks,
         allow_contradictions=allow_contradictions, progress=progress,
     )
     tables, remarks = check_tables(Tables(train, valid, triplets), options)
@@ -1159,7 +1173,7 @@ def fit(
     torch.manual_seed(options.seed)
     run = start_run(model, tables, options, loss, choose_transform(transform, options.epochs))
     open_folder(run, tables, custom_loss=loss is not None)
-    with deterministic(), keeping_memory(options.keep_memory):
+    with deterministic(), keeping_memory(options.keep_memory), quick_convolutions(run.trainee):
         return run_epochs(run)
 
 # %% ../nbs/04_training.ipynb #63569f2c
@@ -1239,7 +1253,7 @@ def resume(
     run = start_run(model, Tables.load(out), options, loss, transform)
     load_checkpoint(run)
     write_history(run)  # cut back to the checkpoint
-    with deterministic(), keeping_memory(options.keep_memory):
+    with deterministic(), keeping_memory(options.keep_memory), quick_convolutions(run.trainee):
         return model, run_epochs(run)
 
 # %% ../nbs/04_training.ipynb #3ebc925d
