@@ -79,9 +79,8 @@ class DepthwiseConvolution(torch.autograd.Function):
 # %% ../nbs/appendix/convolutions.ipynb #cv000016
 def images_gradient(ctx:Any, gradients:Tensor, kernels:Tensor, undo:Callable) -> Tensor:
     "Return the gradient of what went in: at stride 1 the kernels, turned by half a circle, slide over the gradients."
-    side = kernels.shape[-1]
-    if ctx.stride == 1:
-        across = [side - 1 - zeros for zeros in ctx.padding]
+    across = [kernels.shape[-1] - 1 - zeros for zeros in ctx.padding]
+    if ctx.stride == 1 and min(across) >= 0:
         return F.conv2d(gradients, kernels.flip(2, 3), padding=across, groups=len(kernels))
     return undo("images")
 
@@ -107,7 +106,9 @@ def undone_by_torch(
     kind = images.dtype
     is_half = kind in (torch.bfloat16, torch.float16)
     if is_half and (stride > 1 or kernels.shape[-1] > 3):
-        gradients, images, kernels = gradients.float(), images.float(), kernels.float()
+        gradients = gradients.float()
+        images = images.float()
+        kernels = kernels.float()
     wanted = [of == "images", of == "kernels", False]
     both = torch.ops.aten.convolution_backward(
         gradients, images, kernels, None, [stride] * 2, padding, [1, 1], False, [0, 0], len(kernels), wanted
@@ -141,12 +142,14 @@ def is_depthwise(layer:Any) -> bool:
 
 def convolve(layer:Any, images:Tensor) -> Tensor:
     "Convolve as the layer does, with another way back."
-    kernels, bias = layer.weight, layer.bias
     if not torch.is_grad_enabled() or images.device.type != "cpu":
         return type(layer).forward(layer, images)
+    kernels = layer.weight
+    bias = layer.bias
     if torch.is_autocast_enabled("cpu"):
         half = torch.get_autocast_dtype("cpu")
-        images, kernels = images.to(half), kernels.to(half)
+        images = images.to(half)
+        kernels = kernels.to(half)
         bias = None if bias is None else bias.to(half)
     padding = layer.padding
     if type(layer).__name__ == "Conv2dSame":
