@@ -427,14 +427,15 @@ def search_command(
     picture:Annotated[Path|None, option("Also draw the result into this PNG (or JPEG, PDF, SVG).")]=None,
 ):
     "Find the images of a set that are closest to a picture; none, if all are farther away than the threshold."
-    from siamese_nbdev.model import load_model
+    from siamese_nbdev.data import read_image
     from siamese_nbdev.pipeline import draw_closest
 
     place = find_set(index, ("index", "embeddings"))  # what was made for use comes first
     gallery = open_index(place, root)
     folder = find_model(model or place)
+    read_image(image)  # what is no picture is refused before a network is built
     limit = limit_of(folder, gallery, max_distance, everyone)
-    hits = gallery.search(str(image), model=load_model(folder), top_k=top_k)
+    hits = search_with(folder, gallery, image, top_k)
     near = hits.loc[hits["distance"] <= limit.distance]
     if len(near) < len(hits):
         warn(limit.left_out(hits.iloc[len(near):]))
@@ -447,6 +448,13 @@ def search_command(
         typer.echo(in_columns(near, columns=columns, index=False))
     else:
         typer.echo("nobody")
+
+
+def search_with(folder:Path, gallery:"Index", image:Path, top_k:int) -> "pd.DataFrame":
+    "Search for a picture with the network in a folder."
+    from siamese_nbdev.model import load_model
+
+    return gallery.search(str(image), model=load_model(folder), top_k=top_k)
 
 
 @dataclass(frozen=True)
@@ -526,6 +534,7 @@ def verify_command(
 
     With --pairs: measure how well many pairs are told apart.
     """
+    from siamese_nbdev.data import read_image
     from siamese_nbdev.verification import verify_pair
 
     folder = find_model(model)
@@ -534,6 +543,8 @@ def verify_command(
         return
     if first is None or second is None or pairs is not None:
         raise InputError("Expected two pictures, or a file of pairs with --pairs alone")
+    for picture in (first, second):
+        read_image(picture)  # what is no picture is refused before a network is built
     verdict = verify_pair(first, second, folder, threshold)
     typer.echo(str(verdict))
     raise typer.Exit(0 if verdict.is_same else 1)
