@@ -8,58 +8,27 @@ __all__ = []
 # %% ../nbs/14_cli.ipynb #1026c0e7
 import json
 import math
+import os
 import shlex
 import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import matplotlib
-import pandas as pd
-import torch
 import typer
 
 from siamese_nbdev.checks import InputError, check_positive
 from siamese_nbdev.downloads import DatasetError, datasets, fetch_dataset
-from siamese_nbdev.embeddings import EmbeddingSet, embed_images
-from siamese_nbdev.evaluation import evaluate_retrieval
-from siamese_nbdev.files import move_aside
-from siamese_nbdev.manifests import check_contradictions
-from siamese_nbdev.model import SiameseNet, load_model, read_model_notes
-from siamese_nbdev.pedestrians import make_pedestrians
-from siamese_nbdev.pipeline import (
-    Depth,
-    Found,
-    Plan,
-    RunOptions,
-    check_outside,
-    check_parts,
-    choose_epochs,
-    choose_image_size,
-    choose_splits,
-    compare_networks,
-    draw_closest,
-    execute_plan,
-    has_split,
-    make_plan,
-    note_of_mirrors,
-    noted_threshold,
-    plan_lines,
-    read_folder,
-    shapes_of,
-    train_network,
-)
-from siamese_nbdev.report import write_report
-from siamese_nbdev.retrieval import Index
-from siamese_nbdev.training import resume
-from siamese_nbdev.verification import (
-    Threshold,
-    evaluate_verification,
-    read_pairs,
-    verification_pairs,
-    verify_pair,
-)
+
+if TYPE_CHECKING:  # what a command works with is imported where it runs: help and refusals are there at once
+    import pandas as pd
+
+    from siamese_nbdev.embeddings import EmbeddingSet
+    from siamese_nbdev.model import SiameseNet
+    from siamese_nbdev.pipeline import Depth, Found, Plan, RunOptions
+    from siamese_nbdev.retrieval import Index
+    from siamese_nbdev.verification import Threshold
 
 # %% ../nbs/14_cli.ipynb #a5a4eace
 app = typer.Typer(
@@ -83,6 +52,8 @@ def argument(text:str):
 
 
 labelled_folder = "Folder with one sub-folder per identity (or a CSV with the columns path and label)."
+default_backbone = "tf_efficientnet_lite0"
+default_seed = 42
 some_network = "Folder of a network, or of a run that holds one, such as runs/demo."
 out_folder = option("Folder for the results. An earlier run in it is moved aside, not overwritten.")
 Epochs = Annotated[
@@ -122,7 +93,7 @@ def warn(text:str) -> None:
     typer.echo(f"Warning: {text}", err=True)
 
 
-def depth_of(text:str|None) -> Depth|None:
+def depth_of(text:str|None) -> "Depth|None":
     "Understand levels of folders: 1, 2 or 1,2."
     if text is None:
         return None
@@ -138,7 +109,7 @@ def separator_of(text:str|None) -> str|None:
     return "\t" if text in ("tab", "\\t") else text
 
 
-def in_columns(table:pd.DataFrame, **options) -> str:
+def in_columns(table:"pd.DataFrame", **options) -> str:
     "Lay out a table as text, with three decimals."
     return table.to_string(float_format="{:.3f}".format, **options)
 
@@ -155,6 +126,9 @@ def demo_command(
 
     About five minutes on 2 cores, no network needed.
     """
+    from siamese_nbdev.pedestrians import make_pedestrians
+    from siamese_nbdev.pipeline import compare_networks
+
     set_aside(out)
     compare_networks(make_pedestrians(data), out, (128, 64), epochs, say=typer.echo)
     typer.echo(f"\nIn {out}: model/, embeddings/, history.csv, metrics.json, closest.png")
@@ -172,8 +146,8 @@ def run_command(
         "Whether sub-folders are identities. Without labels: no training, search and near-duplicates only."
     )]=True,
     report:Annotated[bool, option("Also write report.html (needs the extra [report]).")]=True,
-    backbone:Backbone=RunOptions.backbone,
-    seed:Seed=RunOptions.seed,
+    backbone:Backbone=default_backbone,
+    seed:Seed=default_seed,
     mirror:Mirror=True,
     resplit:Resplit=False,
     depth:Levels=None,
@@ -185,6 +159,8 @@ def run_command(
     encoding:Encoding=None,
 ):
     "Do the whole pipeline on your own images: check, split, frozen baseline, training, evaluation, index, report."
+    from siamese_nbdev.pipeline import RunOptions, check_outside, make_plan, plan_lines
+
     out = out or Path("runs") / name_of(path)
     check_outside(out, path)
     options = RunOptions(
@@ -221,17 +197,24 @@ def report_command(
     out:Annotated[Path, argument("Folder of a run.")],
 ):
     "Write the report of a run again; one that was interrupted is finished first."
+    from siamese_nbdev.pipeline import Plan
+
     finish_run(Plan.load(out), report=True)
 
 
 def set_aside(out:Path) -> None:
     "Move an earlier run aside, so that nothing computed is lost."
+    from siamese_nbdev.files import move_aside
+
     if any((out / name).exists() for name in ("run.json", "plan.json")):
         move_aside(out)
 
 
-def finish_run(plan:Plan, report:bool) -> None:
+def finish_run(plan:"Plan", report:bool) -> None:
     "Execute a plan, say what is where, and write the report."
+    from siamese_nbdev.pipeline import execute_plan
+    from siamese_nbdev.report import write_report
+
     results = execute_plan(plan, say=typer.echo)
     across = " across identities" if plan.is_labelled else ""
     measured = ["model/", "embeddings/", "frozen/", "history.csv", "metrics.json", "copies.csv"]
@@ -249,13 +232,13 @@ def train_command(
     out:Annotated[Path, option("Folder for the network, its checkpoints and history.")],
     epochs:Epochs=None,
     image_size:Size=None,
-    backbone:Backbone=RunOptions.backbone,
+    backbone:Backbone=default_backbone,
     embedding_size:Annotated[int|None, option(
         "Numbers in an embedding, made by a linear layer. "
         "Default: no such layer, as many as the backbone has channels.",
         min=2,
     )]=None,
-    seed:Seed=RunOptions.seed,
+    seed:Seed=default_seed,
     mirror:Mirror=True,
     resplit:Resplit=False,
     allow_contradictions:Annotated[bool, option(
@@ -270,6 +253,8 @@ def train_command(
     encoding:Encoding=None,
 ):
     "Train a network on a folder, a fifth of its identities kept aside to judge by."
+    from siamese_nbdev.pipeline import RunOptions, choose_epochs, choose_image_size, shapes_of, train_network
+
     options = RunOptions(
         backbone=backbone,
         seed=seed,
@@ -286,10 +271,9 @@ def train_command(
     images, strangers = read_parts(path, options, allow_contradictions)
     size = image_size or choose_image_size(shapes_of(images))
     epochs = epochs or choose_epochs(len(images))
-    torch.manual_seed(seed)
-    model = build_network(backbone, size, embedding_size)
+    model = build_network(backbone, size, embedding_size, seed)
     if mirror:
-        warn_of(note_of_mirrors(model, pd.concat([images, strangers])))
+        warn_of_mirrors(model, images, strangers)
     history = train_network(model, images, strangers, epochs, out, options)
     columns = ["epoch", "loss", "valid_rank_1", "valid_map"]
     typer.echo(in_columns(history, columns=columns, index=False))
@@ -301,6 +285,8 @@ def resume_command(
     out:Annotated[Path, argument("Folder of a run that was interrupted.")],
 ):
     "Continue an interrupted training from its last checkpoint."
+    from siamese_nbdev.training import resume
+
     _, history = resume(out)
     typer.echo(f"{len(history)} epochs done. Network in {out / 'model'}")
 
@@ -320,6 +306,8 @@ def embed_command(
     encoding:Encoding=None,
 ):
     "Embed all images of a folder with a trained network and save them for search and evaluation."
+    from siamese_nbdev.pipeline import RunOptions, read_folder
+
     options = RunOptions(
         depth=depth_of(depth),
         splits=splits,
@@ -330,21 +318,31 @@ def embed_command(
         encoding=encoding,
     )
     folder = find_model(model)
-    check_flip(folder, flip)
-    network = load_model(folder)
+    if flip:
+        check_flip(folder)
     found = read_folder(path, needs_labels=False, options=options)
     warn_of(found.notes)
-    embeddings = embed_images(network, found.images, flip=flip)
+    embeddings = embed_found(folder, found, flip)
     embeddings.save(out)
     typer.echo(f"{len(embeddings):,} embeddings of {embeddings.vectors.shape[1]} numbers in {out}")
 
 
+def embed_found(folder:Path, found:"Found", flip:bool) -> "EmbeddingSet":
+    "Embed what was found, with the network in a folder."
+    from siamese_nbdev.embeddings import embed_images
+    from siamese_nbdev.model import load_model
+
+    return embed_images(load_model(folder), found.images, flip=flip)
+
+
 def read_parts(
     path:Path, # Folder or CSV
-    options:RunOptions, # How to read it
+    options:"RunOptions", # How to read it
     allow_contradictions:bool, # Do not refuse one picture under two labels
-) -> tuple[pd.DataFrame, pd.DataFrame]: # Images to train on, and images of others to judge by; these may be none
+) -> "tuple[pd.DataFrame, pd.DataFrame]": # Images to train on, and images of others to judge by; these may be none
     "Read a folder or CSV with labels, and say what is left out and where each part comes from."
+    from siamese_nbdev.pipeline import check_parts, choose_splits, has_split, read_folder
+
     found = read_folder(path, options=options)
     warn_of(found.notes)
     if not allow_contradictions:
@@ -359,8 +357,10 @@ def read_parts(
     return train, valid
 
 
-def refuse_contradictions(found:Found) -> None:
+def refuse_contradictions(found:"Found") -> None:
     "Refuse one picture under two labels, and name the way out."
+    from siamese_nbdev.manifests import check_contradictions
+
     try:
         check_contradictions(found.images)
     except InputError as error:
@@ -373,18 +373,34 @@ def warn_of(notes:list[str]) -> None:
         warn(note)
 
 
-def check_flip(folder:Path, flip:bool) -> None:
+def warn_of_mirrors(model:"SiameseNet", images:"pd.DataFrame", strangers:"pd.DataFrame") -> None:
+    "Say so where mirroring seems to turn identities into each other."
+    import pandas as pd
+
+    from siamese_nbdev.pipeline import note_of_mirrors
+
+    warn_of(note_of_mirrors(model, pd.concat([images, strangers])))
+
+
+def check_flip(folder:Path) -> None:
     "Refuse to average mirror images for a network to which they are somebody else."
+    from siamese_nbdev.model import read_model_notes
+
     extra = read_model_notes(folder / "model.json").get("extra") or {}
-    if flip and extra.get("mirror") is False:
+    if extra.get("mirror") is False:
         raise InputError(
             f"Expected no --flip for the network in {folder}, which was trained with --no-mirror: to it, a mirror "
             "image is somebody else; leave --flip out"
         )
 
 
-def build_network(backbone:str, image_size:tuple[int, int], embedding_size:int|None) -> SiameseNet:
-    "Build a network; one that is told its embedding size gets a linear layer for it."
+def build_network(backbone:str, image_size:tuple[int, int], embedding_size:int|None, seed:int) -> "SiameseNet":
+    "Build a network, repeatable by its seed; one that is told its embedding size gets a linear layer for it."
+    import torch
+
+    from siamese_nbdev.model import SiameseNet
+
+    torch.manual_seed(seed)
     if embedding_size is None:
         return SiameseNet(backbone, image_size=image_size, pretrained=True)
     return SiameseNet(
@@ -411,11 +427,15 @@ def search_command(
     picture:Annotated[Path|None, option("Also draw the result into this PNG (or JPEG, PDF, SVG).")]=None,
 ):
     "Find the images of a set that are closest to a picture; none, if all are farther away than the threshold."
+    from siamese_nbdev.data import read_image
+    from siamese_nbdev.pipeline import draw_closest
+
     place = find_set(index, ("index", "embeddings"))  # what was made for use comes first
     gallery = open_index(place, root)
     folder = find_model(model or place)
+    read_image(image)  # what is no picture is refused before a network is built
     limit = limit_of(folder, gallery, max_distance, everyone)
-    hits = gallery.search(str(image), model=load_model(folder), top_k=top_k)
+    hits = search_with(folder, gallery, image, top_k)
     near = hits.loc[hits["distance"] <= limit.distance]
     if len(near) < len(hits):
         warn(limit.left_out(hits.iloc[len(near):]))
@@ -430,13 +450,20 @@ def search_command(
         typer.echo("nobody")
 
 
+def search_with(folder:Path, gallery:"Index", image:Path, top_k:int) -> "pd.DataFrame":
+    "Search for a picture with the network in a folder."
+    from siamese_nbdev.model import load_model
+
+    return gallery.search(str(image), model=load_model(folder), top_k=top_k)
+
+
 @dataclass(frozen=True)
 class Limit:
     "Up to which distance images are shown, and why."
     distance:float # Infinity shows all
     reason:str # Where it comes from
 
-    def left_out(self, hits:pd.DataFrame) -> str:
+    def left_out(self, hits:"pd.DataFrame") -> str:
         "Say of hits, nearest first, that they are not shown."
         nearest = hits.iloc[0]
         return (
@@ -445,8 +472,10 @@ class Limit:
         )
 
 
-def limit_of(folder:Path, gallery:Index, max_distance:float|None, everyone:bool) -> Limit:
+def limit_of(folder:Path, gallery:"Index", max_distance:float|None, everyone:bool) -> Limit:
     "Choose up to which distance images are shown: as asked, else by the threshold saved with the network."
+    from siamese_nbdev.pipeline import noted_threshold
+
     if everyone:
         return Limit(math.inf, "")
     if max_distance is not None:
@@ -460,7 +489,7 @@ def limit_of(folder:Path, gallery:Index, max_distance:float|None, everyone:bool)
     return Limit(threshold.distance, "the threshold saved with the network")
 
 
-def is_fit_for(threshold:Threshold, gallery:Index) -> bool:
+def is_fit_for(threshold:"Threshold", gallery:"Index") -> bool:
     "Tell whether a threshold is about the distances that an index measures."
     flip = bool(gallery.embeddings.meta.get("flip", False))
     return (threshold.metric, threshold.flip) == (gallery.metric, flip)
@@ -476,6 +505,8 @@ def evaluate_command(
     as_json:Json=False,
 ):
     "Measure retrieval in an embedding set: Rank-k, mAP and more, with 95 % intervals over identities."
+    from siamese_nbdev.evaluation import evaluate_retrieval
+
     queries = open_index(find_set(embeddings), root)
     answers = open_index(find_set(gallery), root) if gallery else queries
     scores = evaluate_retrieval(
@@ -503,19 +534,31 @@ def verify_command(
 
     With --pairs: measure how well many pairs are told apart.
     """
+    from siamese_nbdev.data import read_image
+    from siamese_nbdev.verification import verify_pair
+
     folder = find_model(model)
     if pairs is not None and first is None:
         typer.echo(in_columns(verify_list(pairs, folder, threshold)))
         return
     if first is None or second is None or pairs is not None:
         raise InputError("Expected two pictures, or a file of pairs with --pairs alone")
+    for picture in (first, second):
+        read_image(picture)  # what is no picture is refused before a network is built
     verdict = verify_pair(first, second, folder, threshold)
     typer.echo(str(verdict))
     raise typer.Exit(0 if verdict.is_same else 1)
 
 
-def verify_list(file:Path, folder:Path, distance:float|None) -> pd.DataFrame:
+def verify_list(file:Path, folder:Path, distance:float|None) -> "pd.DataFrame":
     "Measure a network on a list of pairs, at a distance that was given or, where one is saved with it, the threshold."
+    import pandas as pd
+
+    from siamese_nbdev.embeddings import embed_images
+    from siamese_nbdev.model import load_model
+    from siamese_nbdev.pipeline import noted_threshold
+    from siamese_nbdev.verification import evaluate_verification, read_pairs, verification_pairs
+
     threshold = noted_threshold(folder)
     flip = threshold is not None and threshold.flip
     metric = "euclidean" if threshold is None else threshold.metric
@@ -529,8 +572,11 @@ def verify_list(file:Path, folder:Path, distance:float|None) -> pd.DataFrame:
     return evaluate_verification(pairs, threshold=distance, repeats=repeats)
 
 
-def open_index(folder:Path, root:Path|None=None) -> Index:
+def open_index(folder:Path, root:Path|None=None) -> "Index":
     "Open the index in the folder of an embedding set, or make an exact one where there is none."
+    from siamese_nbdev.embeddings import EmbeddingSet
+    from siamese_nbdev.retrieval import Index
+
     if (folder / "index.json").exists():
         return Index.load(folder, root)
     return Index(EmbeddingSet.load(folder, root))
@@ -596,7 +642,7 @@ def read_settings(
 
 def main() -> None:
     "Run the command line; what the library refuses is printed as one line, with exit status 2."
-    matplotlib.use("agg")  # pictures go to files; no window system is needed
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files; no window system is needed
     warnings.showwarning = lambda message, *_, **__: warn(str(message))
     try:
         app()

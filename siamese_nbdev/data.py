@@ -13,14 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from PIL import Image, UnidentifiedImageError
-from sklearn.model_selection import GroupShuffleSplit
 from tqdm import tqdm
 
 from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole
@@ -38,6 +35,9 @@ from siamese_nbdev.manifests import (
 from siamese_nbdev.pictures import TooLarge, decode_file, plain_name, read_pixels, write_name
 from siamese_nbdev.tables import name_lines, read_table, rename_columns, resolve_paths
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # %% ../nbs/00_data.ipynb #1daf9fa0
 def read_image(
     path:str|Path, # Image file
@@ -52,9 +52,12 @@ def show_images(
     *,
     columns:int=8, # Pictures in a row
     colors:Sequence[str]|None=None, # Colour of each frame
-    ax:Axes|None=None, # Draw into these axes; None makes a figure of fitting size
-) -> Axes: # The axes, one grid of pictures
+    ax:"Axes|None"=None, # Draw into these axes; None makes a figure of fitting size
+) -> "Axes": # The axes, one grid of pictures
     "Lay images out in a grid."
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Rectangle
+
     check_whole("columns", columns)
     if isinstance(images, pd.DataFrame):
         if titles is None and "label" in images:
@@ -441,6 +444,8 @@ def identities_for(manifest:pd.DataFrame, valid:float, test:float) -> dict[str, 
 
 def draw_identities(manifest:pd.DataFrame, count:int, seed:int) -> pd.Index:
     "Draw so many identities at random and return their rows."
+    from sklearn.model_selection import GroupShuffleSplit
+
     ordered = manifest.sort_values("path", kind="stable")  # the split shall not depend on the order of rows
     splitter = GroupShuffleSplit(1, test_size=count, random_state=seed)
     _, taken = next(splitter.split(ordered, groups=ordered["label"]))

@@ -21,7 +21,6 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
-from torchvision.transforms.v2 import functional as transforms
 
 from siamese_nbdev.checks import InputError, check_choice, check_whole
 from siamese_nbdev.data import as_manifest, read_image, triplet_roles
@@ -190,10 +189,12 @@ def augment(
 # %% ../nbs/01_dataset.ipynb #7240d9b8
 def shift(image:Tensor, crop:float, rng:np.random.Generator) -> Tensor:
     "Pad an image on each side by repeating its border, and cut its own size out somewhere."
+    from torchvision.transforms.v2.functional import pad
+
     height, width = image.shape[1:]
     down = round(crop * height)
     right = round(crop * width)
-    padded = transforms.pad(image, [right, down], padding_mode="edge")
+    padded = pad(image, [right, down], padding_mode="edge")
     top = rng.integers(2 * down + 1)
     left = rng.integers(2 * right + 1)
     return padded[:, top:top + height, left:left + width]
@@ -201,21 +202,25 @@ def shift(image:Tensor, crop:float, rng:np.random.Generator) -> Tensor:
 
 def relight(image:Tensor, jitter:float, rng:np.random.Generator) -> Tensor:
     "Change brightness, contrast and saturation, each by its own factor."
+    from torchvision.transforms.v2.functional import adjust_brightness, adjust_contrast, adjust_saturation
+
     brightness, contrast, saturation = rng.uniform(1 - jitter, 1 + jitter, size=3)
-    image = transforms.adjust_brightness(image, brightness)
-    image = transforms.adjust_contrast(image, contrast)
-    return transforms.adjust_saturation(image, saturation)
+    image = adjust_brightness(image, brightness)
+    image = adjust_contrast(image, contrast)
+    return adjust_saturation(image, saturation)
 
 
 def erase_part(image:Tensor, rng:np.random.Generator) -> Tensor:
     "Fill a rectangle, 15 to 45 percent of each side, with one random colour."
+    from torchvision.transforms.v2.functional import erase
+
     height, width = image.shape[1:]
     tall = max(1, int(height * rng.uniform(0.15, 0.45)))
     wide = max(1, int(width * rng.uniform(0.15, 0.45)))
     top = int(rng.integers(height - tall + 1))
     left = int(rng.integers(width - wide + 1))
     colour = torch.from_numpy(rng.random((3, 1, 1), dtype=np.float32))
-    return transforms.erase(image, top, left, tall, wide, colour.expand(3, tall, wide))
+    return erase(image, top, left, tall, wide, colour.expand(3, tall, wide))
 
 
 def check_image(image:Tensor) -> None:

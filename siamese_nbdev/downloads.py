@@ -16,13 +16,14 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-import pooch
-import requests
 from filelock import FileLock
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    import requests
 
 # %% ../nbs/appendix/downloads.ipynb #892ab9ac
 class DatasetError(ValueError):
@@ -167,6 +168,8 @@ def receive(
     progress:bool=True, # Show a progress bar
 ) -> None:
     "Bring a part of a file to its full length, from where it stopped if the server can."
+    import requests
+
     have = size_of(part)
     with ask(url, have, timeout) as answer:
         first, whole = range_sent(answer)
@@ -195,15 +198,17 @@ def size_of(file:Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def ask(url:str, have:int, timeout:float) -> requests.Response:
+def ask(url:str, have:int, timeout:float) -> "requests.Response":
     "Ask for a file, or for the rest of it where some bytes are there; the content is not read yet."
+    import requests
+
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     return requests.get(url, headers=headers, stream=True, timeout=timeout)
 
 
-def range_sent(answer:requests.Response) -> tuple[str | None, str | None]:
+def range_sent(answer:"requests.Response") -> tuple[str | None, str | None]:
     "Read where an answer says that its part of the file begins, and how long the whole file is."
     header = answer.headers.get("Content-Range", "")
     span = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", header)
@@ -211,7 +216,7 @@ def range_sent(answer:requests.Response) -> tuple[str | None, str | None]:
 
 
 def write_rest(
-    answer:requests.Response, # What the server sends
+    answer:"requests.Response", # What the server sends
     part:Path, # File to write to, from its end on
     have:int, # Bytes that are there already; 0 begins the file anew
     *,
@@ -230,15 +235,8 @@ def write_rest(
     return have
 
 # %% ../nbs/appendix/downloads.ipynb #4512f900
-REASONS = {
-    requests.exceptions.SSLError: "its certificate is not trusted",
-    requests.exceptions.ProxyError: "the proxy refuses",
-    requests.Timeout: "it does not answer in time",
-}
-
-
 def complaint(
-    error:requests.RequestException, # What went wrong
+    error:"requests.RequestException", # What went wrong
     archive:Archive, # What was asked for
     url:str, # Where
     have:int, # Bytes that have arrived
@@ -257,12 +255,21 @@ def complaint(
             f"Expected all of {archive.name} from {host}, the connection broke after {have:,} bytes; "
             f"call again to go on from there, or {way_out}"
         )
-    known = [text for kind, text in REASONS.items() if isinstance(error, kind)]
-    reason = known[0] if known else "it cannot be reached"
     return ConnectionError(
-        f"Expected {archive.name} from {host}, got no connection ({reason}); "
+        f"Expected {archive.name} from {host}, got no connection ({reason_for(error)}); "
         f"connect to the internet once and call again, or {way_out}"
     )
+
+
+def reason_for(error:"requests.RequestException") -> str:
+    "Say why there is no connection."
+    import requests
+
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate is not trusted"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy refuses"
+    return "it does not answer in time" if isinstance(error, requests.Timeout) else "it cannot be reached"
 
 # %% ../nbs/appendix/downloads.ipynb #3bf1d167
 def download(
@@ -275,6 +282,8 @@ def download(
     progress:bool=True, # Show a progress bar
 ) -> Path: # The file, its checksum compared where there is one
     "Download one archive through pooch; a broken download goes on from its `.part`."
+    import pooch
+
     transfer = Transfer(archive, folder / f"{archive.name}.part", retries, timeout, progress)
     logger = pooch.get_logger()
     level = logger.level
@@ -315,6 +324,8 @@ class Transfer:
         check_only:bool|None=None, # Not needed
     ) -> None:
         "Bring the whole file, or raise one sentence that says what to do."
+        import requests
+
         for left in range(self.retries, -1, -1):
             before = size_of(self.part)
             try:
@@ -421,6 +432,8 @@ def find_in_mirror(
     mirror:Path, # Folder to look in, up to three levels deep
 ) -> Path: # The file, its checksum compared where there is one
     "Find an archive by name below a folder."
+    import pooch
+
     if not mirror.is_dir():
         raise FileNotFoundError(
             f"Expected a folder as mirror, found none at {mirror.as_posix()}; check the path, or the folder you are in"
@@ -453,6 +466,8 @@ def is_complete(
     verify:bool=False, # Also read every file and compare its checksum
 ) -> bool:
     "Tell whether all files of a data set are there, by the list that was written last."
+    import pooch
+
     listing = folder / "SHA256SUMS"
     if not listing.is_file(): return False
     content = listing.read_bytes()

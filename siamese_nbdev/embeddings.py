@@ -20,30 +20,27 @@ from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
-from matplotlib.axes import Axes
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from torch import Tensor
 from tqdm import tqdm
 
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_whole
 from siamese_nbdev.data import as_manifest, read_image
-from siamese_nbdev.dataset import load_image
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
 from siamese_nbdev.manifests import clean_label, file_keys, text_column, text_of
-from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.pictures import write_names
 from siamese_nbdev.runtime import evaluating
 from siamese_nbdev.tables import read_as_text
+
+if TYPE_CHECKING:  # a saved set is opened without torch: it is imported where a network runs
+    import torch
+    from matplotlib.axes import Axes
+    from torch import Tensor
+
+    from siamese_nbdev.model import SiameseNet
 
 # %% ../nbs/05_embeddings.ipynb #8dc096fb
 @dataclass(eq=False)
@@ -506,12 +503,15 @@ class EmbeddedBatch(NamedTuple):
 
 
 def embed_batch(
-    model:SiameseNet, # Network in evaluation mode
-    images:Tensor, # Floats in [0, 1], shape (B, 3, H, W)
+    model:"SiameseNet", # Network in evaluation mode
+    images:"Tensor", # Floats in [0, 1], shape (B, 3, H, W)
     flip:bool=False, # Average each image with its mirror image
-    dtype:torch.dtype|None=None, # Compute in these numbers; None is float32
-) -> Tensor: # float32, shape (B, D), on the CPU
+    dtype:"torch.dtype|None"=None, # Compute in these numbers; None is float32
+) -> "Tensor": # float32, shape (B, D), on the CPU
     "Embed one batch."
+    import torch
+    import torch.nn.functional as F
+
     device = next(model.parameters()).device
     images = images.to(device).contiguous(memory_format=torch.channels_last)
     is_mixed = dtype not in (None, torch.float32)
@@ -530,8 +530,12 @@ def read_batch(
     paths:list[str], # Images to read
     image_size:tuple[int, int], # Height and width
     on_error:str, # "skip" or "raise"
-) -> tuple[Tensor, dict[int, str]]: # uint8 (B, 3, H, W), unreadable ones black, and their messages by position
+) -> "tuple[Tensor, dict[int, str]]": # uint8 (B, 3, H, W), unreadable ones black, and their messages by position
     "Read the images of one batch."
+    import torch
+
+    from siamese_nbdev.dataset import load_image
+
     images = torch.zeros(len(paths), 3, *image_size, dtype=torch.uint8)
     errors = {}
     for number, path in enumerate(paths):
@@ -546,6 +550,8 @@ def read_batch(
 @contextmanager
 def restoring_threads() -> Iterator[None]:
     "Let torch use as many threads after the block as before."
+    import torch
+
     threads = torch.get_num_threads()
     try:
         yield
@@ -554,16 +560,18 @@ def restoring_threads() -> Iterator[None]:
 
 
 def embed_in_order(
-    embed:Callable[[Tensor], Tensor], # Float images (B, 3, H, W) in [0, 1] to embeddings (B, D)
+    embed:"Callable[[Tensor], Tensor]", # Float images (B, 3, H, W) in [0, 1] to embeddings (B, D)
     paths:list[str], # Images to read
     image_size:tuple[int, int], # Height and width
     *,
     batch_size:int, # Images at a time
     start:int, # First row that is wanted
     on_error:str, # "skip" or "raise"
-    device:torch.device, # Where the network is
+    device:"torch.device", # Where the network is
 ) -> Generator[EmbeddedBatch, None, None]:
     "Embed batch after batch, several at once, and yield them in order."
+    import torch
+
     is_cpu = device.type == "cpu"
     workers = max(2, torch.get_num_threads()) if is_cpu else 4
     turn = nullcontext() if is_cpu else Lock()
@@ -591,13 +599,13 @@ def embed_in_order(
 
 # %% ../nbs/05_embeddings.ipynb #87957b56
 def embed_images(
-    model:SiameseNet, # Network; used in evaluation mode, left as it was
+    model:"SiameseNet", # Network; used in evaluation mode, left as it was
     manifest:pd.DataFrame, # Images with `path`
     *,
     batch_size:int=32, # Images at a time, for each core
     out:str|Path|None=None, # Folder to write into, row by row; None keeps the vectors in memory
     flip:bool=False, # Average each image with its mirror image
-    dtype:torch.dtype|str|None=None, # None is float32; torch.bfloat16, or "auto" to use it where it is clearly faster
+    dtype:"torch.dtype|str|None"=None, # None is float32; torch.bfloat16, or "auto" to use it where it is clearly faster
     on_error:str="skip", # "skip" leaves unreadable images out and reports them; "raise" stops
     progress:bool=True, # Show a progress bar
 ) -> EmbeddingSet: # One row for each readable image, in the order of the manifest
@@ -609,7 +617,7 @@ def embed_images(
     meta = describe_embedding(model, flip, digits)
     partial = start_vectors(None if out is None else Path(out), manifest, model.embedding_size, meta)
 
-    def embed(images:Tensor) -> Tensor:
+    def embed(images:"Tensor") -> "Tensor":
         return embed_batch(model, images, flip, digits)
 
     batches = embed_in_order(
@@ -630,8 +638,10 @@ def embed_images(
     return finish_vectors(partial, manifest, meta)
 
 # %% ../nbs/05_embeddings.ipynb #aae9cb90
-def choose_dtype(model:SiameseNet, dtype:torch.dtype|str|None) -> torch.dtype:
+def choose_dtype(model:"SiameseNet", dtype:"torch.dtype|str|None") -> "torch.dtype":
     "Say which numbers to compute in; None is float32, and \"auto\" measures."
+    import torch
+
     if dtype is None: return torch.float32
     if dtype == "auto": return faster_dtype(model)
     if isinstance(dtype, torch.dtype) and dtype in (torch.float32, torch.bfloat16, torch.float16): return dtype
@@ -641,7 +651,7 @@ def choose_dtype(model:SiameseNet, dtype:torch.dtype|str|None) -> torch.dtype:
     )
 
 
-def describe_embedding(model:SiameseNet, flip:bool, dtype:torch.dtype) -> dict:
+def describe_embedding(model:"SiameseNet", flip:bool, dtype:"torch.dtype") -> dict:
     "Note what makes the vectors."
     return dict(
         model_id=model.model_id(),
@@ -797,13 +807,15 @@ gains = {} # How many times faster bfloat16 is, by device, threads, network and 
 
 
 def faster_dtype(
-    model:SiameseNet, # Network to time, where it is
+    model:"SiameseNet", # Network to time, where it is
     *,
     batch_size:int=16, # Images at a time
     rounds:int=4, # Measurements of each, in turns; the fastest counts
     gain:float=1.2, # Least gain in speed for which bfloat16 is worth its digits
-) -> torch.dtype: # torch.bfloat16 or torch.float32
+) -> "torch.dtype": # torch.bfloat16 or torch.float32
     "Measure whether this machine runs the network clearly faster in bfloat16; remembered for the rest of the process."
+    import torch
+
     device = next(model.parameters()).device
     key = str(device), torch.get_num_threads(), json.dumps(model.config), batch_size
     if key not in gains:
@@ -811,8 +823,10 @@ def faster_dtype(
     return torch.bfloat16 if gains[key] >= gain else torch.float32
 
 
-def gain_of_bfloat16(model:SiameseNet, batch_size:int, rounds:int) -> float:
+def gain_of_bfloat16(model:"SiameseNet", batch_size:int, rounds:int) -> float:
     "Time a network in float32 and in bfloat16; returns how many times faster bfloat16 is, 0 where it does not work."
+    import torch
+
     images = torch.rand(batch_size, 3, *model.image_size)
     fastest = {torch.float32: math.inf, torch.bfloat16: math.inf}
     try:
@@ -836,9 +850,11 @@ def plot_embeddings(
     method:str="tsne", # "tsne" or "pca"
     thumbnails:int=0, # Draw so many of the images themselves
     seed:int=0, # Seed of t-SNE
-    ax:Axes|None=None, # Where to draw
-) -> Axes:
+    ax:"Axes|None"=None, # Where to draw
+) -> "Axes":
     "Draw embeddings in the plane, coloured by a column of the manifest."
+    import matplotlib.pyplot as plt
+
     manifest = embeddings.manifest
     if by not in manifest:
         raise InputError(f"Expected by to be a column of the manifest, got {by!r}; it has {', '.join(manifest)}")
@@ -861,14 +877,19 @@ def plot_embeddings(
 # %% ../nbs/05_embeddings.ipynb #0e9f4a76
 def flatten_vectors(vectors:np.ndarray, method:str, seed:int) -> np.ndarray:
     "Bring vectors (N, D) into the plane; returns (N, 2)."
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     if method == "pca":
         return PCA(2, random_state=seed).fit_transform(vectors)
     perplexity = min(20, (len(vectors) - 1) / 3)
     return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
 
 
-def draw_groups(ax:Axes, points:np.ndarray, groups:np.ndarray, title:str) -> None:
+def draw_groups(ax:"Axes", points:np.ndarray, groups:np.ndarray, title:str) -> None:
     "Draw each group of points in a colour and, beyond twenty groups, with another mark; name them where they are few."
+    import matplotlib.pyplot as plt
+
     colors = plt.get_cmap("tab20")(np.linspace(0, 1, 20))
     names = sorted(set(groups))
     entries = []
@@ -885,8 +906,10 @@ def draw_groups(ax:Axes, points:np.ndarray, groups:np.ndarray, title:str) -> Non
         write_names(legend)
 
 
-def draw_thumbnails(ax:Axes, points:np.ndarray, paths:list[str], number:int) -> None:
+def draw_thumbnails(ax:"Axes", points:np.ndarray, paths:list[str], number:int) -> None:
     "Draw some of the images at their places, evenly chosen from the list."
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
     chosen = np.linspace(0, len(points) - 1, min(number, len(points)))
     for row in np.unique(chosen.astype(int)):
         pixels = read_image(paths[row])

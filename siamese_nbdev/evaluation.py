@@ -16,7 +16,6 @@ from itertools import islice, pairwise
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_share, check_whole
@@ -809,6 +808,8 @@ def near_copies(
     cells:int=100_000, # Pairs at a time
 ) -> np.ndarray: # Rows of both pictures, the first before the second, shape (2, P)
     "Find pairs of pictures that look the same from afar."
+    import torch
+
     colours, greys = np.split(looks, [3 * COLOURS**2], axis=1)
     contrast = np.abs(greys - greys.mean(axis=1, keepdims=True)).mean(axis=1)
     numbers = np.arange(len(looks))

@@ -20,13 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from siamese_nbdev import __version__
@@ -71,6 +69,8 @@ def fill_in_order(backbone:nn.Module, tensors:dict[str, Tensor]) -> nn.Module:
 
 def timm_backbone(name:str, size:tuple[int, ...]|None, *, pretrained:bool) -> Any:
     "Let timm build a backbone, for images of this size where one is given; weights that are not there are an error."
+    import timm
+
     tensors = packaged_weights() if pretrained and name == "tf_efficientnet_lite0" else None
     if tensors is not None:
         return fill_in_order(timm.create_model(name), tensors)
@@ -119,6 +119,8 @@ def first_that_works(
 # %% ../nbs/02_model.ipynb #ff72a45c
 def settings_of(name:str) -> dict[str, Any]:
     "Return what timm notes about a backbone (size, mean, ...); a name that timm does not know is refused."
+    import timm
+
     if not isinstance(name, str):
         raise InputError(f"Expected the name of a timm backbone, got {name!r}; SiameseNet also takes an nn.Module")
     if name.startswith(own_mark):
@@ -141,6 +143,8 @@ def settings_of(name:str) -> dict[str, Any]:
 
 def close_names(name:str) -> str:
     "Name the backbones whose names are spelled alike."
+    import timm
+
     if "/" in name: return f" (did you mean 'hf-hub:{name}' or 'local-dir:{name}'?)"
     alike = difflib.get_close_matches(name.lower(), timm.list_models(), n=4, cutoff=0.6)
     return f" (did you mean {', '.join(alike)}?)" if alike else ""
@@ -148,6 +152,8 @@ def close_names(name:str) -> str:
 
 def hub_settings(name:str) -> dict[str, Any]:
     "Read what a model on the Hugging Face hub or in a local folder notes about itself."
+    import timm
+
     source, place = name.split(":", 1)
     readers = {
         "hf-hub": timm.models.load_model_config_from_hf,
@@ -625,6 +631,8 @@ def own_backbone(module:Any, image_size:tuple[int, int], stage:int|None) -> Buil
 
 def pixel_scale(built:Built) -> tuple[list[float], list[float]]:
     "Return mean and deviation of the pixels, from what a backbone notes about itself, else ImageNet's."
+    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
     settings = getattr(built.backbone, "pretrained_cfg", None) or {}
     mean = settings.get("mean") or IMAGENET_DEFAULT_MEAN
     std = settings.get("std") or IMAGENET_DEFAULT_STD

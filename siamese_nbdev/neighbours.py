@@ -9,12 +9,15 @@ __all__ = ['distances_between', 'nearest']
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from siamese_nbdev.checks import InputError, check_choice, check_whole
+
+if TYPE_CHECKING:  # only a search on a GPU computes with torch
+    import torch
+    from torch import Tensor
 
 # %% ../nbs/appendix/neighbours.ipynb #afe777db
 def distances_between(
@@ -176,7 +179,7 @@ def nearest(
     squares:np.ndarray|None=None, # Squared lengths of the gallery's vectors, where they are known
     chunk:int|None=None, # Rows to look at in one go; None takes as many as make a table of 4 MB
     device:str|None=None, # Where to make the table: "cuda", "mps"; None uses numpy
-    resident:Tensor|None=None, # The gallery on that device, where it is there already
+    resident:"Tensor|None"=None, # The gallery on that device, where it is there already
 ) -> tuple[np.ndarray, np.ndarray]: # Rows, float64 distances, shape (Q, top_k), nearest first; -1 and infinity fill up
     "Find the nearest rows of the gallery, exactly; the lower row wins a tie."
     check_whole("top_k", top_k)
@@ -208,7 +211,7 @@ def nearest(
 @dataclass(eq=False)
 class Asked:
     "Queries, made ready to meet one chunk of the gallery after the other."
-    factors:np.ndarray|Tensor # What rows are multiplied with, shape (D, Q), or (D,) for one query
+    factors:"np.ndarray|Tensor" # What rows are multiplied with, shape (D, Q), or (D,) for one query
     own:np.ndarray # What a score lacks to a distance (euclidean: a squared one), shape (Q,), or one number
     metric:Metric # How distances are measured
 
@@ -238,8 +241,10 @@ def prepare(queries:np.ndarray, metric:str, device:str|None) -> Asked:
     return Asked(factors, own, way)
 
 
-def on_device(array:np.ndarray, device:str|torch.device) -> Tensor:
+def on_device(array:np.ndarray, device:"str|torch.device") -> "Tensor":
     "Send an array to a device."
+    import torch
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable")  # a file mapped for reading; we only read
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)
@@ -252,7 +257,7 @@ class Shelf:
     rows:np.ndarray|None # Rows that are looked at, ascending; None is all of them
     squares:np.ndarray|None # Squared lengths, where known
     device:str|None # Where chunks are sent
-    resident:Tensor|None # All vectors on that device, where they are there already
+    resident:"Tensor|None" # All vectors on that device, where they are there already
 
     def __len__(self) -> int:
         return len(self.vectors if self.rows is None else self.rows)

@@ -17,18 +17,18 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import skimage.io
-from matplotlib import font_manager
-from matplotlib.ft2font import FT2Font
-from matplotlib.legend import Legend
-from matplotlib.text import Text
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from siamese_nbdev.checks import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.font_manager import FontEntry
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
 
 # %% ../nbs/appendix/pictures.ipynb #pi000007
 max_pixels = 100_000_000
@@ -94,6 +94,8 @@ class Decoded:
 
 def decode(file:BinaryIO) -> Decoded:
     "Decode the first picture of an open image file."
+    from skimage.io import imread
+
     page = read_page(file)
     if page is not None and not page.is_for_pillow:
         with taking_turns(page.width, page.height):
@@ -103,7 +105,7 @@ def decode(file:BinaryIO) -> Decoded:
         with taking_turns(*picture.size):
             if is_plain(picture):
                 file.seek(0)
-                return Decoded(to_colours(skimage.io.imread(file)))
+                return Decoded(to_colours(imread(file)))
             return from_pillow(picture, file)
 
 
@@ -815,9 +817,9 @@ def escaped(char:str) -> str:
 
 # %% ../nbs/appendix/pictures.ipynb #pi000062
 def write_name(
-    text:Text, # Title, label or any other text of a figure; its line breaks stay
+    text:"Text", # Title, label or any other text of a figure; its line breaks stay
     most:int=60, # Characters a line
-) -> Text: # The same
+) -> "Text": # The same
     "Make sure that a text is drawn as it stands: no mathematics, no missing characters, no long lines."
     lines = [plain_name(line, most) for line in text.get_text().split("\n")]
     content = "\n".join(lines)
@@ -831,16 +833,18 @@ def write_name(
     return text
 
 
-def write_names(legend:Legend) -> Legend:
+def write_names(legend:"Legend") -> "Legend":
     "Do the same with the title and all entries of a legend."
     for text in (legend.get_title(), *legend.get_texts()):
         write_name(text)
     return legend
 
 
-def own_font(text:Text) -> str:
+def own_font(text:"Text") -> str:
     "Return the file of the font in which a text is drawn."
-    return str(font_manager.findfont(text.get_fontproperties()))
+    from matplotlib.font_manager import findfont
+
+    return str(findfont(text.get_fontproperties()))
 
 
 @cache
@@ -849,6 +853,8 @@ def characters_of(
     index:int=0, # Number of the font in a collection
 ) -> frozenset[str]: # Empty for a font that cannot be read or has no outlines
     "Return the characters that a font can draw."
+    from matplotlib.ft2font import FT2Font
+
     try:
         font = FT2Font(file, face_index=index) if index else FT2Font(file)
     except (OSError, RuntimeError, TypeError):  # TypeError: a Matplotlib that knows only the first of a collection
@@ -860,9 +866,11 @@ def families_with(
     wanted:set[str], # Characters
 ) -> tuple[list[str], set[str]]: # Names of font families, and the characters that no font has
     "Find installed fonts for some characters, those that are meant for many scripts first."
+    from matplotlib.font_manager import fontManager
+
     families = []
     lacking = set(wanted)
-    upright = [font for font in font_manager.fontManager.ttflist if is_for_text(font)]
+    upright = [font for font in fontManager.ttflist if is_for_text(font)]
     for font in sorted(upright, key=lambda font: (not many_scripts.search(font.name), font.name, font.weight != 400)):
         if not lacking:
             break
@@ -873,15 +881,17 @@ def families_with(
     return families, lacking
 
 
-def is_for_text(font:font_manager.FontEntry) -> bool:
+def is_for_text(font:"FontEntry") -> bool:
     "Tell whether a font is upright, and none of TeX's, whose signs stand at other characters' numbers."
     return font.style == "normal" and not re.match("cm[a-z]+10|LastResort|Last Resort|STIXSize|STIXNonUni", font.name)
 
 
-def is_found(font:font_manager.FontEntry) -> bool:
+def is_found(font:"FontEntry") -> bool:
     "Tell whether Matplotlib finds this very font by the name of its family."
-    properties = font_manager.FontProperties(family=[font.name])
-    return str(font_manager.findfont(properties, fallback_to_default=False)) == font.fname
+    from matplotlib.font_manager import FontProperties, findfont
+
+    properties = FontProperties(family=[font.name])
+    return str(findfont(properties, fallback_to_default=False)) == font.fname
 
 
 many_scripts = re.compile("CJK|Noto Sans|Unicode|Han|Hei|Gothic|Song|Ming|Unifont|Symbol|Emoji")

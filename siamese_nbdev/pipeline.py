@@ -14,19 +14,13 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
-from accelerate import Accelerator
-from torch import Tensor
 
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_whole
-from siamese_nbdev.convolutions import quick_convolutions
 from siamese_nbdev.data import (
     audit_split,
     check_images,
@@ -37,7 +31,6 @@ from siamese_nbdev.data import (
     read_image,
     split_by_label,
 )
-from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, choose_transform, load_image
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.evaluation import (
     compare_retrieval,
@@ -49,21 +42,11 @@ from siamese_nbdev.evaluation import (
 from siamese_nbdev.files import read_notes, replacing, write_notes
 from siamese_nbdev.folders import list_images
 from siamese_nbdev.manifests import contradictions, file_keys, name_some
-from siamese_nbdev.model import SiameseNet, load_model, read_model_notes, save_model
 from siamese_nbdev.neighbours import distances_between
 from siamese_nbdev.pictures import image_types
 from siamese_nbdev.retrieval import Index, plot_closest_imgs, search
 from siamese_nbdev.runtime import evaluating, keeping_memory
 from siamese_nbdev.tables import find_column, read_as_text, read_table
-from siamese_nbdev.training import (
-    Options,
-    fit,
-    has_answer,
-    has_bfloat16,
-    resume,
-    validation_bytes,
-    who_and_where,
-)
 from siamese_nbdev.verification import (
     Threshold,
     fit_threshold,
@@ -71,6 +54,13 @@ from siamese_nbdev.verification import (
     save_threshold,
     verification_pairs,
 )
+
+if TYPE_CHECKING:  # folders and results are read without torch: it is imported where a network runs
+    import torch
+    from torch import Tensor
+
+    from siamese_nbdev.dataset import ImageDataset
+    from siamese_nbdev.model import SiameseNet
 
 # %% ../nbs/11_pipeline.ipynb #16042f9f
 shown_metrics = dict(rank_1="Rank-1", rank_5="Rank-5", mean_average_precision="mAP")
@@ -212,7 +202,7 @@ Answer = TypeVar("Answer")
 class Stopwatch:
     "Times pieces of work that each handle so many images."
     images:int # Images that a piece of work handles
-    device:torch.device # Whose work is waited for
+    device:"torch.device" # Whose work is waited for
     seconds:dict[str, float] = field(default_factory=dict) # Seconds per image, the latest time of each piece
 
     def time(self, what:str, piece:Callable[..., Answer], *inputs) -> Answer:
@@ -220,6 +210,8 @@ class Stopwatch:
         started = time.perf_counter()
         answer = piece(*inputs)
         if self.device.type == "cuda":
+            import torch
+
             torch.cuda.synchronize()
         self.seconds[what] = (time.perf_counter() - started) / self.images
         return answer
@@ -230,16 +222,16 @@ class KeptTensors:
     "Counts the bytes that a forward pass keeps for the way back, each tensor once."
     sizes:dict[int, int] = field(default_factory=dict) # Address -> bytes
 
-    def note(self, tensor:Tensor) -> Tensor:
+    def note(self, tensor:"Tensor") -> "Tensor":
         "Take note of a tensor that is kept; the hook for packing."
         self.sizes[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    def give_back(self, tensor:Tensor) -> Tensor:
+    def give_back(self, tensor:"Tensor") -> "Tensor":
         "Hand a tensor back as it is; the hook for unpacking."
         return tensor
 
-    def total(self, weights:list[Tensor]) -> int:
+    def total(self, weights:"list[Tensor]") -> int:
         "Sum the bytes up, without those of the weights, which are there anyway."
         known = sum(self.sizes.get(weight.data_ptr(), 0) for weight in weights)
         return sum(self.sizes.values()) - known
@@ -256,15 +248,21 @@ class Trial:
 
 
 def try_training(
-    model:SiameseNet, # Network as it will be trained; left as it is
-    images:ImageDataset, # A few images
+    model:"SiameseNet", # Network as it will be trained; left as it is
+    images:"ImageDataset", # A few images
 ) -> Trial:
     "Take a copy of the network through two steps, with a stopwatch; the random numbers go on as if nothing had been."
-    device = Accelerator().device
+    import torch
+
+    from siamese_nbdev.convolutions import quick_convolutions
+    from siamese_nbdev.training import has_bfloat16, new_optimizer
+
+    device = usual_device()
     is_cuda = device.type == "cuda"
     mixed = has_bfloat16(device)  # as `fit` computes
     copy = deepcopy(model).to(device).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.Adam(copy.parameters(), lr=1e-9, fused=True)
+    optimizer = new_optimizer([dict(params=list(copy.parameters()), lr=1e-9)], device)
+    deepcopy(images)[0]  # what reading imports is imported before the watch runs
     watch = Stopwatch(len(images), device)
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if is_cuda else []):
         watch.time("first_read", read_all, images)
@@ -278,13 +276,24 @@ def try_training(
     return Trial(**watch.seconds, kept=kept / len(images))
 
 
-def read_all(images:ImageDataset) -> Tensor:
+def usual_device() -> "torch.device":
+    "Return the device on which training computes."
+    from accelerate import Accelerator
+
+    return Accelerator().device
+
+
+def read_all(images:"ImageDataset") -> "Tensor":
     "Read all images of a small data set, shape (N, 3, H, W)."
+    import torch
+
     return torch.stack([images[row][0] for row in range(len(images))])
 
 
-def take_step(model:SiameseNet, optimizer:torch.optim.Optimizer, batch:Tensor, mixed:bool) -> int:
+def take_step(model:"SiameseNet", optimizer:"torch.optim.Optimizer", batch:"Tensor", mixed:bool) -> int:
     "Go one step downhill on a loss that means nothing; returns the bytes that were kept for the way back."
+    import torch
+
     kept = KeptTensors()
     optimizer.zero_grad(set_to_none=True)
     half = torch.autocast(batch.device.type, torch.bfloat16, enabled=mixed)
@@ -310,11 +319,11 @@ class Prediction(NamedTuple):
             spent = f"{self.seconds / 60:.0f} minutes"
         else:
             spent = f"{self.seconds / 3600:.1f} hours"
-        return f"about {spent} and {self.memory / 1e9:.1f} GB of memory on {Accelerator().device.type}"
+        return f"about {spent} and {self.memory / 1e9:.1f} GB of memory on {usual_device().type}"
 
 
 def predict_training(
-    model:SiameseNet, # Network as it will be trained; left as it is
+    model:"SiameseNet", # Network as it will be trained; left as it is
     train:pd.DataFrame, # Images to train on
     valid:pd.DataFrame, # Images to judge by after every epoch; may be empty
     epochs:int, # Passes over the training images
@@ -323,6 +332,9 @@ def predict_training(
     mirror:bool=True, # Training mirrors pictures
 ) -> Prediction:
     "Time some steps on a few images, count what they keep in memory, and multiply."
+    from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, choose_transform
+    from siamese_nbdev.training import Options, validation_bytes
+
     few = train.iloc[:images]
     transform = choose_transform("auto", epochs, mirror)
     trial = try_training(model, ImageDataset(few, model.image_size, transform=transform, cache=True))
@@ -370,7 +382,7 @@ enough_twins = 0.2  # share of identities; among ordinary ones chance makes fewe
 
 
 def note_of_mirrors(
-    model:SiameseNet, # Its backbone looks, as ImageNet left it
+    model:"SiameseNet", # Its backbone looks, as ImageNet left it
     images:pd.DataFrame, # Images with labels, those of the test left out
 ) -> list[str]: # A sentence, or nothing
     "Say so where mirroring seems to turn identities into each other."
@@ -401,8 +413,13 @@ def a_few_of_each(
     return shuffled.groupby("label").head(each).sort_index()
 
 
-def looks_of(model:SiameseNet, paths:list[str]) -> tuple[np.ndarray, np.ndarray]: # Each of shape (N, D), of length 1
+def looks_of(model:"SiameseNet", paths:list[str]) -> tuple[np.ndarray, np.ndarray]: # Each of shape (N, D), of length 1
     "Describe images, and their mirror images, by what the backbone sees where."
+    import torch
+    import torch.nn.functional as F
+
+    from siamese_nbdev.dataset import load_image
+
     device = next(model.parameters()).device
     looks = []
     with torch.inference_mode(), evaluating(model):
@@ -662,9 +679,16 @@ def split_anew(
     return pd.Series(drawn["split"]).reindex(manifest.index).fillna("train")
 
 
+def have_answers(manifest:pd.DataFrame) -> np.ndarray:
+    "Tell which images have another one of their identity to find, shape (N,)."
+    from siamese_nbdev.training import has_answer, who_and_where
+
+    return has_answer(*who_and_where(manifest)).numpy()
+
+
 def is_askable(manifest:pd.DataFrame) -> np.ndarray:
     "Tell which rows belong to identities with an image that can be asked for: another one may answer."
-    answerable = pd.Series(has_answer(*who_and_where(manifest)).numpy(), index=manifest.index)
+    answerable = pd.Series(have_answers(manifest), index=manifest.index)
     return answerable.groupby(manifest["label"].to_numpy()).transform("any").to_numpy()
 
 
@@ -689,7 +713,7 @@ def shares_for(identities:int, test:bool, notes:list[str]) -> dict[str, float]:
 def without_vain_valid(images:pd.DataFrame, notes:list[str]) -> pd.DataFrame:
     "Take no images to choose by, where none of them has another one to find."
     is_valid = (images["split"] == "valid").to_numpy()
-    if not is_valid.any() or has_answer(*who_and_where(images.loc[is_valid])).any():
+    if not is_valid.any() or have_answers(images.loc[is_valid]).any():
         return images
     notes.append(
         f"the {is_valid.sum()} images of valid are only searched: no identity has two of them{from_cameras(images)}, "
@@ -717,7 +741,7 @@ def check_parts(
     way_out = "; to have your own split ignored and a new one made: --resplit (resplit=True)" if own else ""
     if pairs < 2:
         raise InputError(f"Expected two identities in train with two images each, got {pairs}; add images{way_out}")
-    answerable = has_answer(*who_and_where(asked))
+    answerable = have_answers(asked)
     if test and not answerable.any():
         raise InputError(
             f"Expected an identity in test with two images{from_cameras(asked)}, got none among {len(asked)} images, "
@@ -957,6 +981,8 @@ def plan_training(
     own:bool, # Whether the split is the user's own
 ) -> TrainingPlan:
     "Make sure that all parts can be used, foresee the training, and look out for mirror twins."
+    from siamese_nbdev.model import SiameseNet
+
     train, valid = (images.loc[images["split"] == part].reset_index(drop=True) for part in ("train", "valid"))
     if (images["split"] == "index").to_numpy().all():
         return TrainingPlan(0, None, [])
@@ -965,7 +991,7 @@ def plan_training(
     model = SiameseNet(options.backbone, pretrained=True, image_size=image_size)
     predicted = predict_training(model, train, valid, epochs, mirror=options.mirror)
     if options.mirror:
-        notes += note_of_mirrors(model.to(Accelerator().device), pd.concat([train, valid], ignore_index=True))
+        notes += note_of_mirrors(model.to(usual_device()), pd.concat([train, valid], ignore_index=True))
     return TrainingPlan(epochs, predicted, notes)
 
 
@@ -1007,6 +1033,8 @@ def draw_closest(
     file:Path, # PNG, JPEG, PDF or SVG to write
 ) -> None:
     "Draw queries with their closest images into a PNG (or JPEG, PDF, SVG), marked as a drawing of ours."
+    import matplotlib.pyplot as plt
+
     marks = {".png": dict(metadata=dict(Software=mark)), ".pdf": {}, ".svg": {}}
     marks |= {ending: dict(pil_kwargs=dict(comment=mark.encode())) for ending in (".jpg", ".jpeg")}
     ending = file.suffix.lower()
@@ -1042,6 +1070,8 @@ def note_threshold(folder:Path, threshold:Threshold|None) -> None:
 def note_mirror(folder:Path, mirror:bool) -> None:
     "Note beside a network that a mirror image is somebody else to it; nothing where it is not."
     if not mirror:
+        from siamese_nbdev.model import read_model_notes
+
         notes = read_model_notes(folder / "model.json")
         notes["extra"] = (notes.get("extra") or {}) | dict(mirror=False)
         write_notes(folder / "model.json", notes)
@@ -1049,6 +1079,8 @@ def note_mirror(folder:Path, mirror:bool) -> None:
 
 def noted_threshold(folder:Path) -> Threshold|None:
     "Read the threshold beside a network; None where none was noted."
+    from siamese_nbdev.model import read_model_notes
+
     extra = read_model_notes(folder / "model.json").get("extra") or {}
     return load_threshold(folder) if "threshold" in extra else None
 
@@ -1104,7 +1136,7 @@ class Comparison:
     choice:Choice # Which network to use
     threshold:Threshold|None # Of the trained network
     copies:Copies # Near-copies among the test images, and what the scores are without them
-    network:SiameseNet|None = None # The network to use, where it is still in memory
+    network:"SiameseNet|None" = None # The network to use, where it is still in memory
 
 
 def compare_networks(
@@ -1124,8 +1156,7 @@ def compare_networks(
     backbone = frozen_backbone(image_size, options.backbone)
     frozen = embed_images(backbone, test)
     scores = dict(frozen=evaluate_retrieval(*questions_of(frozen)))
-    torch.manual_seed(options.seed)  # the head starts from random numbers: the same ones every time
-    model = SiameseNet(options.backbone, pretrained=True, image_size=image_size)
+    model = new_network(image_size, options)
     predicted = predicted or predict_training(model, train, valid, epochs, mirror=options.mirror)
     say(f"2/4  training, {epochs} epochs at {image_size[0]} x {image_size[1]}: {predicted.in_words()}")
     model, history = train_or_resume(model, train, valid, epochs, out, options)
@@ -1157,27 +1188,41 @@ def split_in_words(train:pd.DataFrame, valid:pd.DataFrame, test:pd.DataFrame) ->
     )
 
 
-def frozen_backbone(image_size:tuple[int, int], backbone:str=RunOptions.backbone) -> SiameseNet:
+def frozen_backbone(image_size:tuple[int, int], backbone:str=RunOptions.backbone) -> "SiameseNet":
     "Build the backbone as ImageNet left it, without a head."
-    return SiameseNet(backbone, pretrained=True, head=None, image_size=image_size).to(Accelerator().device)
+    from siamese_nbdev.model import SiameseNet
+
+    return SiameseNet(backbone, pretrained=True, head=None, image_size=image_size).to(usual_device())
+
+
+def new_network(image_size:tuple[int, int], options:RunOptions) -> "SiameseNet":
+    "Build the network to train; its head starts from random numbers, the same ones every time."
+    import torch
+
+    from siamese_nbdev.model import SiameseNet
+
+    torch.manual_seed(options.seed)
+    return SiameseNet(options.backbone, pretrained=True, image_size=image_size)
 
 
 def train_or_resume(
-    model:SiameseNet, # Network to train
+    model:"SiameseNet", # Network to train
     train:pd.DataFrame, # Images to train on
     valid:pd.DataFrame, # Images to judge by; may be empty
     epochs:int, # Passes over the training images
     out:Path, # Folder of the run
     options:RunOptions=RunOptions(), # Its seed, and whether pictures may be mirrored
-) -> tuple[SiameseNet, pd.DataFrame]: # The trained network and its history
+) -> "tuple[SiameseNet, pd.DataFrame]": # The trained network and its history
     "Train, or go on from the last checkpoint of a training that was interrupted."
     if (out / "run.json").exists():
+        from siamese_nbdev.training import resume
+
         return resume(out)
     return model, train_network(model, train, valid, epochs, out, options)
 
 
 def train_network(
-    model:SiameseNet, # Network to train
+    model:"SiameseNet", # Network to train
     train:pd.DataFrame, # Images to train on
     valid:pd.DataFrame, # Images to judge by; may be empty
     epochs:int, # Passes over the training images
@@ -1185,6 +1230,9 @@ def train_network(
     options:RunOptions, # Seed, and whether pictures may be mirrored
 ) -> pd.DataFrame: # History, one row for each epoch
     "Train, contradictions allowed, because they were told before; note whether a mirror image is somebody else."
+    from siamese_nbdev.dataset import choose_transform
+    from siamese_nbdev.training import fit
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Expected one label per picture")
         history = fit(
@@ -1202,8 +1250,8 @@ def train_network(
 
 
 def judge_on_valid(
-    backbone:SiameseNet, # The frozen backbone
-    model:SiameseNet, # The trained network
+    backbone:"SiameseNet", # The frozen backbone
+    model:"SiameseNet", # The trained network
     valid:pd.DataFrame, # Images to choose by; may be empty
 ) -> tuple[Choice|None, Threshold|None]: # Which network to use, and the trained one's threshold; None without images
     "Embed the valid images with both networks, choose between them, and fit the threshold."
@@ -1383,6 +1431,8 @@ def build_index(
     say:Say, # Told how far things are
 ) -> IndexedImages:
     "Embed all images with the network to use, save index and network side by side, and list near-duplicates."
+    from siamese_nbdev.model import save_model
+
     use_trained = comparison is not None and comparison.choice.use_trained
     maker = "trained network" if use_trained else "frozen backbone"
     say(f"Index of all {len(plan.images):,} images, made by the {maker}")
@@ -1412,13 +1462,15 @@ def read_index(plan:Plan) -> IndexedImages|None:
     return IndexedImages(Index.load(folder), duplicates, noted_threshold(folder / "model"))
 
 # %% ../nbs/11_pipeline.ipynb #5a38b86d
-def network_to_use(plan:Plan, comparison:Comparison|None) -> SiameseNet:
+def network_to_use(plan:Plan, comparison:Comparison|None) -> "SiameseNet":
     "Return the network for the index, from memory where it still is there."
     if comparison is not None and comparison.network is not None:
         return comparison.network
     if comparison is None or not comparison.choice.use_trained:
         return frozen_backbone(plan.image_size, plan.options.backbone)
-    return load_model(plan.out / "model").to(Accelerator().device)
+    from siamese_nbdev.model import load_model
+
+    return load_model(plan.out / "model").to(usual_device())
 
 
 def threshold_to_use(comparison:Comparison|None, embeddings:EmbeddingSet) -> Threshold|None:

@@ -14,24 +14,18 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import Dataset, Subset
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_share, check_whole
 from siamese_nbdev.data import read_image
-from siamese_nbdev.dataset import resize
 from siamese_nbdev.embeddings import (
     EmbeddingSet,
     check_same_model,
@@ -42,7 +36,6 @@ from siamese_nbdev.embeddings import (
 )
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
 from siamese_nbdev.manifests import clean_label, file_keys, name_some, text_of
-from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.neighbours import (
     distances_between,
     finite_squares,
@@ -56,13 +49,20 @@ from siamese_nbdev.neighbours import (
 from siamese_nbdev.pictures import pixels_of, plain_name, write_name
 from siamese_nbdev.runtime import evaluating
 
+if TYPE_CHECKING:  # embeddings are searched without torch: it is imported where pictures or a device ask for it
+    from matplotlib.axes import Axes
+    from torch import Tensor
+    from torch.utils.data import Dataset
+
+    from siamese_nbdev.model import SiameseNet
+
 # %% ../nbs/06_retrieval.ipynb #727808c0
 def search(
     query, # EmbeddingSet or, with `model`, pictures: file, bytes, PIL image, array, several of them, dataset, manifest
     gallery:EmbeddingSet, # Where to search
     *,
     top_k:int=10, # Images to return for each query; fewer where the gallery is smaller
-    model:SiameseNet|None=None, # Network of the gallery, where the query is pictures
+    model:"SiameseNet|None"=None, # Network of the gallery, where the query is pictures
     metric:str="euclidean", # "euclidean" or "cosine"
     where:dict|None=None, # Search only rows with these values, compared as text: column -> value or several
     exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
@@ -107,7 +107,7 @@ class Wishes:
 def make_question(
     query, # EmbeddingSet, or pictures
     gallery:EmbeddingSet, # What will be searched
-    model:SiameseNet|None, # Network, where the query is pictures
+    model:"SiameseNet|None", # Network, where the query is pictures
     wishes:Wishes, # Of the caller
 ) -> Question:
     "Embed the query where it is pictures, and check that everything fits the gallery."
@@ -126,6 +126,8 @@ def make_question(
 def check_device(device:str|None) -> None:
     "Refuse a device that this machine does not have."
     if device is None: return
+    import torch
+
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -137,6 +139,8 @@ def check_device(device:str|None) -> None:
 
 def picture_of(image, image_size:tuple[int, int]) -> np.ndarray:
     "Return a picture in any form as uint8 pixels of the network's size."
+    from siamese_nbdev.dataset import resize
+
     return resize(pixels_of(image), image_size)
 
 
@@ -206,8 +210,10 @@ class Pictures:
     classes:Sequence = () # What labels that are numbers stand for, where that is known
 
 
-def embed_query(query, gallery:EmbeddingSet, model:SiameseNet|None) -> EmbeddingSet:
+def embed_query(query, gallery:EmbeddingSet, model:"SiameseNet|None") -> EmbeddingSet:
     "Embed pictures as those of the gallery were embedded."
+    from torch.utils.data import Dataset
+
     model = check_model(model, gallery)
     flip = bool(gallery.meta.get("flip", False))
     if isinstance(query, pd.DataFrame):
@@ -225,8 +231,10 @@ def embed_query(query, gallery:EmbeddingSet, model:SiameseNet|None) -> Embedding
     return embedded
 
 
-def check_model(model:SiameseNet|None, gallery:EmbeddingSet) -> SiameseNet:
+def check_model(model:"SiameseNet|None", gallery:EmbeddingSet) -> "SiameseNet":
     "Refuse pictures without a network, or with another network than the gallery's."
+    from siamese_nbdev.model import SiameseNet
+
     if not isinstance(model, SiameseNet):
         got = "none" if model is None else type(model).__name__
         raise InputError(
@@ -237,8 +245,10 @@ def check_model(model:SiameseNet|None, gallery:EmbeddingSet) -> SiameseNet:
     return model
 
 
-def batches_of(items:Iterable, image_size:tuple[int, int], size:int=32) -> Iterator[tuple[int, Tensor]]:
+def batches_of(items:Iterable, image_size:tuple[int, int], size:int=32) -> "Iterator[tuple[int, Tensor]]":
     "Yield batches of pictures, floats in [0, 1] of shape (B, 3, H, W), and the number of the first."
+    import torch
+
     resized = (torch.from_numpy(np.array(picture_of(item, image_size))).permute(2, 0, 1) for item in items)
     start = 0
     while batch := list(islice(resized, size)):
@@ -248,9 +258,12 @@ def batches_of(items:Iterable, image_size:tuple[int, int], size:int=32) -> Itera
 
 def pictures_of(query) -> Pictures:
     "Find out whether a query is one picture or several, and what each is called."
+    from torch import Tensor
+    from torch.utils.data import Dataset
+
     if isinstance(query, Dataset):
         return pictures_of_dataset(query)
-    if not isinstance(query, several_forms + picture_forms):
+    if not isinstance(query, (*several_forms, *picture_forms, Tensor)):
         raise InputError(
             "Expected an EmbeddingSet, a manifest, a torch dataset, or pictures (path, bytes, PIL image, array "
             f"(H, W, 3), tensor (3, H, W)), alone, in a list or a batch, got {type(query).__name__}"
@@ -258,12 +271,14 @@ def pictures_of(query) -> Pictures:
     return named(several_pictures(query))
 
 
-picture_forms = (str, Path, bytes, bytearray, memoryview, io.BytesIO, Image.Image, np.ndarray, Tensor)
+picture_forms = (str, Path, bytes, bytearray, memoryview, io.BytesIO, Image.Image, np.ndarray)  # and tensors
 several_forms = (list, tuple, pd.Series, pd.Index)
 
 
 def several_pictures(query) -> list:
     "List the pictures of a query, which is several of them or one."
+    from torch import Tensor
+
     is_batch = isinstance(query, (np.ndarray, Tensor)) and query.ndim in (1, 4)
     if not isinstance(query, several_forms) and not is_batch:
         return [query]
@@ -286,8 +301,10 @@ def name_without_file(number:int, paths:list) -> str:
     return f"{name} without a file" if name in paths else name
 
 
-def pictures_of_dataset(dataset:Dataset) -> Pictures:
+def pictures_of_dataset(dataset:"Dataset") -> Pictures:
     "Take the pictures of a torch dataset, and their labels; one of ours has a manifest."
+    from torch.utils.data import Subset
+
     whole:Any = dataset
     items = whole if hasattr(whole, "__len__") else list(whole)
     if not len(items):
@@ -683,9 +700,10 @@ class MissingPackage(InputError, ImportError):
 def import_faiss() -> ModuleType:
     "Import faiss, or say how to get it."
     # On macOS and Windows torch and faiss each bring an OpenMP library, and the second one ends the program
-    # unless told otherwise.
+    # unless told otherwise. There torch is always the first.
     if sys.platform != "linux":
         os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
+        import_module("torch")
     try:
         import faiss
     except ImportError as error:
@@ -815,7 +833,7 @@ class Index:
         query, # EmbeddingSet or, with `model`, pictures in any form that `search` takes
         *,
         top_k:int=10, # Images to return for each query; fewer where the gallery is smaller
-        model:SiameseNet|None=None, # Network of the gallery, where the query is pictures
+        model:"SiameseNet|None"=None, # Network of the gallery, where the query is pictures
         where:dict|None=None, # Search only rows with these values, compared as text: column -> value or several
         exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
         exclude_same:str|tuple[str, ...]=(), # Further columns, such as "session": as with the camera
@@ -1017,9 +1035,11 @@ def plot_closest_imgs(
     image=None, # The query's picture, or the list that was searched for, where `hits` does not name its file
     columns:int=8, # Closest images in a row
     caption:str|None=None, # Column to write below each image; None writes label and distance
-    ax:Axes|None=None, # Draw into these axes; None makes a figure of fitting size
-) -> Axes: # The axes, one row a query
+    ax:"Axes|None"=None, # Draw into these axes; None makes a figure of fitting size
+) -> "Axes": # The axes, one row a query
     "Draw queries with their closest images, right and wrong ones told apart; who was not found is told too."
+    import matplotlib.pyplot as plt
+
     check_hits(hits, columns, caption)
     rows = rows_to_draw(hits, image)
     if not rows:
@@ -1100,8 +1120,10 @@ def read_query(name:str) -> np.ndarray:
     return read_image(name)
 
 
-def draw_nobody(ax:Axes|None) -> Axes:
+def draw_nobody(ax:"Axes|None") -> "Axes":
     "Say that there is nothing to draw."
+    import matplotlib.pyplot as plt
+
     if ax is None:
         _, ax = plt.subplots(figsize=(2, 0.6), facecolor="white", layout="constrained")
     ax.text(0.5, 0.5, "nobody", ha="center", va="center", fontsize=8)
@@ -1138,7 +1160,7 @@ def frame_of(hit:dict) -> tuple[str, str]:
     return (UNKNOWN_COLOR, "same camera") if is_same_camera else (RIGHT_COLOR, "✓")
 
 
-def draw_row(ax:Axes, shape:CellShape, number:int, row:Row, columns:int, caption:str|None) -> None:
+def draw_row(ax:"Axes", shape:CellShape, number:int, row:Row, columns:int, caption:str|None) -> None:
     "Draw one query and its hits, or the words that stand for them."
     top = number * shape.step
     label = row.hits["query_label"].iloc[0] if "query_label" in row.hits and len(row.hits) else None
@@ -1161,7 +1183,7 @@ CAPTION_ROOM = 18  # and alone
 
 
 def draw_picture(
-    ax:Axes, # Where to draw
+    ax:"Axes", # Where to draw
     shape:CellShape, # Room for it
     picture:np.ndarray, # Pixels
     corner:tuple[float, float], # Left and top
@@ -1170,6 +1192,8 @@ def draw_picture(
     mark:str, # A sign before the text, or words below it
 ) -> None:
     "Draw one picture with frame, text and mark."
+    from matplotlib.patches import Rectangle
+
     left, top = corner
     height, width = picture.shape[:2]
     scale = min(0.9 / width, 0.9 * shape.tall / height)

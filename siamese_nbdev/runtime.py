@@ -13,15 +13,18 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # %% ../nbs/appendix/runtime.ipynb #rt000007
 def random_state() -> dict: # Tensors and plain values, which a checkpoint can hold
     "Return the state of the random generators of torch (on GPUs, too, where they are in use), numpy and Python."
+    import torch
+
     numpy_state = np.random.get_state()
     assert isinstance(numpy_state, tuple)  # a dict only for those who ask for one
     kind, keys, position, has_gauss, gauss = numpy_state
@@ -38,6 +41,8 @@ def set_random_state(
     state:dict, # What `random_state` returned
 ) -> None:
     "Set the random generators back to an earlier state."
+    import torch
+
     torch.set_rng_state(state["torch"])
     for device, generator in enumerate(state.get("cuda", [])):
         if device < torch.cuda.device_count():
@@ -51,6 +56,8 @@ def set_random_state(
 @contextmanager
 def deterministic() -> Iterator[None]:
     "Make backward passes repeatable for as long as the block lasts; restores what was set before."
+    import torch
+
     filling:Any = torch.utils.deterministic  # its attribute is made in a way that type checkers cannot follow
     was_on = torch.are_deterministic_algorithms_enabled()
     was_warning = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -66,8 +73,8 @@ def deterministic() -> Iterator[None]:
 # %% ../nbs/appendix/runtime.ipynb #rt000014
 @contextmanager
 def evaluating(
-    model:nn.Module, # Network to look at
-) -> Iterator[nn.Module]: # The same network, in evaluation mode
+    model:"nn.Module", # Network to look at
+) -> "Iterator[nn.Module]": # The same network, in evaluation mode
     "Put a network into evaluation mode for as long as the block lasts; every part returns to the mode it was in."
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

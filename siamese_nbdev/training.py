@@ -19,16 +19,12 @@ from functools import partial
 from inspect import signature
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -59,6 +55,10 @@ from siamese_nbdev.model import SiameseNet, load_model, save_model, saved_weight
 from siamese_nbdev.pedestrians import make_pedestrians
 from siamese_nbdev.runtime import deterministic, evaluating, keeping_memory, random_state, set_random_state
 from siamese_nbdev.tables import read_as_text
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from matplotlib.axes import Axes
 
 # %% ../nbs/04_training.ipynb #8223568e
 def query_scores(
@@ -230,6 +230,11 @@ def parameter_groups(
         )
     return list(groups.values())
 
+
+def new_optimizer(groups:list[dict], device:torch.device) -> torch.optim.Adam:
+    "Make the optimiser: Adam, whose fused form takes one pass over all weights; not every torch has it elsewhere."
+    return torch.optim.Adam(groups, fused=device.type in ("cpu", "cuda"))
+
 # %% ../nbs/04_training.ipynb #466f8ad4
 @dataclass(frozen=True)
 class Options:
@@ -349,7 +354,7 @@ class Run:
     "The parts of a run that stay the same from its first step to its last, and its progress."
     options:Options
     progress:Progress
-    accelerator:Accelerator # Knows devices and processes
+    accelerator:"Accelerator" # Knows devices and processes
     trainee:nn.Module # A `Trainee`, wrapped where several processes share the work
     optimizer:torch.optim.Optimizer
     loss:Callable
@@ -398,7 +403,7 @@ def spread(
 
 # %% ../nbs/04_training.ipynb #c40a072e
 def gather(
-    accelerator:Accelerator, # Knows the processes
+    accelerator:"Accelerator", # Knows the processes
     embeddings:Tensor, # This process's embeddings, shape (B, D)
     labels:Tensor, # Their identities, shape (B,)
 ) -> tuple[Tensor, Tensor]: # Those of all processes, shapes (W * B, D) and (W * B,); only own rows carry a gradient
@@ -409,7 +414,7 @@ def gather(
     return torch.cat(parts), gather_numbers(accelerator, labels)
 
 
-def gather_numbers(accelerator:Accelerator, numbers:Tensor) -> Tensor:
+def gather_numbers(accelerator:"Accelerator", numbers:Tensor) -> Tensor:
     "Join whole numbers of all processes, shape (B,), to those of the whole batch."
     return cast(Tensor, accelerator.gather(numbers.to(accelerator.device)))
 
@@ -724,6 +729,13 @@ def count_steps(
     return batches // processes
 
 # %% ../nbs/04_training.ipynb #96057475
+def new_accelerator() -> "Accelerator":
+    "Find out which devices and processes there are."
+    from accelerate import Accelerator
+
+    return Accelerator()
+
+
 def start_run(
     model:SiameseNet, # Network to train
     tables:Tables, # Images to train on and to judge by
@@ -733,7 +745,7 @@ def start_run(
 ) -> Run: # Everything the loop needs
     "Build data sets, sampler, optimiser and bookkeeping for one run."
     check_loss(loss, options.sampling)
-    accelerator = Accelerator()
+    accelerator = new_accelerator()
     options = options.settled(loss, accelerator.device)
     image_size = model.image_size
     dataset = training_set(tables, image_size, options, transform)
@@ -742,8 +754,7 @@ def start_run(
     classes = len(set(tables.train["label"])) if options.identity_weight else 0
     trainee = Trainee(model, classes, loss).to(memory_format=torch.channels_last)
     groups = parameter_groups(trainee, options.learning_rate, options.backbone_rate, options.weight_decay)
-    is_fused = accelerator.device.type in ("cpu", "cuda")  # one pass over all weights; elsewhere not in every torch
-    prepared, optimizer = accelerator.prepare(trainee, torch.optim.Adam(groups, fused=is_fused))
+    prepared, optimizer = accelerator.prepare(trainee, new_optimizer(groups, accelerator.device))
     run = Run(
         options=options,
         progress=Progress(averaged=copied_weights(model) if options.averaging else None),
@@ -1259,13 +1270,16 @@ def resume(
 # %% ../nbs/04_training.ipynb #3ebc925d
 def plot_history(
     history:pd.DataFrame, # What `fit` returned, or its history.csv
-    ax:Axes|None=None, # Where to draw the retrieval figures; None makes two panels
-) -> Axes: # The axes with the retrieval figures
+    ax:"Axes|None"=None, # Where to draw the retrieval figures; None makes two panels
+) -> "Axes": # The axes with the retrieval figures
     "Draw the loss beside its uninformed value, if known, and retrieval on training identities and on strangers."
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
+
     if ax is None:
         _, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
         plot_loss(history, left)
-        ax = cast(Axes, right)
+        ax = cast("Axes", right)
     for name, (label, color) in retrieval_lines.items():
         if is_known(history, name):
             ax.plot(history["epoch"], 100 * history[name], marker="o", color=color, label=label)
@@ -1290,7 +1304,7 @@ def is_known(history:pd.DataFrame, name:str) -> bool:
     return name in history and bool(history[name].notna().to_numpy().any())
 
 
-def plot_loss(history:pd.DataFrame, ax:Axes) -> None:
+def plot_loss(history:pd.DataFrame, ax:"Axes") -> None:
     "Draw the loss, and what an uninformed network scores, where the loss says so."
     has_floor = is_known(history, "uninformed")
     name = "triplet loss" if has_floor else "loss"

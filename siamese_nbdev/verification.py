@@ -12,12 +12,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
-from matplotlib.axes import Axes
 
 from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole, is_number
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images, texts_of
@@ -25,11 +23,15 @@ from siamese_nbdev.evaluation import check_labelled, check_pair_table, files_nam
 from siamese_nbdev.files import write_notes
 from siamese_nbdev.folders import look_again
 from siamese_nbdev.manifests import name_some, text_column
-from siamese_nbdev.model import SiameseNet, file_format, load_model, read_model_notes
 from siamese_nbdev.neighbours import metrics_known, pair_distances
 from siamese_nbdev.pictures import write_names
 from siamese_nbdev.retrieval import exclusion_columns
 from siamese_nbdev.tables import encoding_of, find_column, name_lines, read_table, resolve_paths
+
+if TYPE_CHECKING:  # embeddings are compared without torch: it is imported where a network runs
+    from matplotlib.axes import Axes
+
+    from siamese_nbdev.model import SiameseNet
 
 # %% ../nbs/08_verification.ipynb #e912d856
 kind_words = {
@@ -490,6 +492,8 @@ tick_rates = (1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 def quantile(rates) -> np.ndarray:
     "Stretch rates in (0, 1) as the normal distribution's quantile does."
+    import torch
+
     return torch.special.ndtri(torch.as_tensor(np.asarray(rates, np.float64))).numpy()
 
 
@@ -500,7 +504,7 @@ class ErrorCurve:
     equal_error_rate:float # Where the two are the same
     different:int # Different pairs behind it
 
-    def draw(self, ax:Axes, color:str, name:str|None) -> None:
+    def draw(self, ax:"Axes", color:str, name:str|None) -> None:
         "Draw the curve, and a dot at its equal error rate."
         rates = self.rates
         if len(rates) > 20_000:
@@ -526,7 +530,7 @@ def error_curve(pairs:pd.DataFrame) -> ErrorCurve:
     return ErrorCurve(rates, rate, different)
 
 
-def finish_axes(ax:Axes, curves:list[ErrorCurve]) -> None:
+def finish_axes(ax:"Axes", curves:list[ErrorCurve]) -> None:
     "Draw the diagonal and the area where fewer than three different pairs are left, and name what is drawn."
     lowest = np.min([curve.rates.min(axis=0) for curve in curves], axis=0)
     left, bottom = lowest.clip(1e-5, 0.01)
@@ -546,9 +550,11 @@ def finish_axes(ax:Axes, curves:list[ErrorCurve]) -> None:
 def plot_det(
     pairs:pd.DataFrame|dict[str, pd.DataFrame], # Pairs with `distance` and `is_same`, or such tables by name
     *,
-    ax:Axes|None=None, # Where to draw
-) -> Axes:
+    ax:"Axes|None"=None, # Where to draw
+) -> "Axes":
     "Draw false rejects over false accepts, stretched by the normal quantile (Martin et al. 1997); a dot marks the EER."
+    import matplotlib.pyplot as plt
+
     if ax is None:
         _, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
     tables = pairs if isinstance(pairs, dict) else {None: pairs}
@@ -791,6 +797,8 @@ def save_threshold(
     threshold:Threshold, # What `fit_threshold` returned
 ) -> Path: # The folder
     "Note a threshold in the network's `model.json`; an earlier one is replaced, everything else stays."
+    from siamese_nbdev.model import file_format, read_model_notes
+
     folder = Path(folder)
     notes = read_model_notes(folder / "model.json")
     model_id = noted_model_id(folder, notes)
@@ -812,6 +820,8 @@ def load_threshold(
     folder:str|Path, # Folder of the network
 ) -> Threshold:
     "Read the threshold that `save_threshold` noted beside a network."
+    from siamese_nbdev.model import read_model_notes
+
     folder = Path(folder)
     file = folder / "model.json"
     if not file.is_file():
@@ -836,6 +846,8 @@ def load_threshold(
 # %% ../nbs/08_verification.ipynb #9c75b1fc
 def noted_model_id(folder:Path, notes:dict) -> str:
     "Say which network lies in a folder; one whose notes do not tell is loaded."
+    from siamese_nbdev.model import load_model
+
     return notes.get("model_id") or load_model(folder).model_id()
 
 
@@ -885,7 +897,7 @@ def say_errors(threshold:Threshold) -> str:
     return f"At this threshold {different} and {same} were accepted in validation"
 
 
-def check_threshold(threshold:Threshold|float, model:SiameseNet) -> None:
+def check_threshold(threshold:Threshold|float, model:"SiameseNet") -> None:
     "Refuse a threshold of another network, and what is no distance."
     if isinstance(threshold, Threshold):
         if threshold.model_id not in (None, model.model_id()):
@@ -900,10 +912,12 @@ def check_threshold(threshold:Threshold|float, model:SiameseNet) -> None:
 def verify_pair(
     first:str|Path, # Image file
     second:str|Path, # Another one
-    model:SiameseNet|str|Path, # Network, or its folder
+    model:"SiameseNet|str|Path", # Network, or its folder
     threshold:Threshold|float|None=None, # What decides; None reads what `save_threshold` noted in the folder
 ) -> Verdict: # `is_same`, `distance`, `threshold`; its text is a sentence
     "Answer whether two image files show the same identity."
+    from siamese_nbdev.model import SiameseNet, load_model
+
     if threshold is None:
         if isinstance(model, SiameseNet):
             raise InputError(
