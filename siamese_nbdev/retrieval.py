@@ -403,7 +403,7 @@ def column_rules(query:EmbeddingSet, gallery:EmbeddingSet, columns:Sequence[str]
     everyone = np.arange(len(query))
     labels = texts_at(query.manifest, "label", everyone)
     # A quick look at the labels leaves few rows to compare.
-    rows = np.flatnonzero(gallery.manifest["label"].isin(pd.unique(labels[labels != None])))  # noqa: E711
+    rows = np.flatnonzero(gallery.manifest["label"].isin(list(set(labels) - {None})))
 
     def numbers(column):
         texts = [texts_at(query.manifest, column, everyone), texts_at(gallery.manifest, column, rows)]
@@ -460,18 +460,19 @@ def exact_search(
     found, distances = nothing_found(len(query), question.top_k)
     for start in range(0, len(query), QUERIES_AT_ONCE):
         rows = np.arange(start, min(start + QUERIES_AT_ONCE, len(query)))
-        found[rows], distances[rows] = search_part(some_of(query, rows), question, gallery, ask)
+        found[rows], distances[rows] = search_part(part_of(query, rows), question, gallery, ask)
     return found, distances
 
 
-def some_of(query:EmbeddingSet, rows:np.ndarray) -> EmbeddingSet:
+def part_of(query:EmbeddingSet, rows:np.ndarray) -> EmbeddingSet:
     "Select queries, or take all of them as they are."
     return query if len(rows) == len(query) else query.select(rows)
 
 
-CROWD = 30  # images that do not count and may be nearer than all that do, before they are all listed
-COPIES = 3  # rows with the query's own file, likewise
-FEW_FILES = 10  # where fewer than one in so many rows can be an answer, only what was found is looked at
+CROWD = 30  # images of its identity and camera that may be nearer to a query than its answers, before they are listed
+COPIES = 3  # rows with the query's own file that may be among them, before these are listed
+FEW_QUERIES = 16  # to find so many images more for more queries would take longer than to list what does not count
+FEW_FILES = 10  # where fewer than one in so many rows can be an answer, only the files of answers are looked at
 
 
 def search_part(
@@ -481,23 +482,28 @@ def search_part(
     ask:Callable, # As above
 ) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k)
     "Search exactly for some queries; for a few, look at labels, cameras and files of what was found, not of all."
-    top_k = question.top_k
     ask = partial(ask, rows=question.rows)
-    found, distances = nothing_found(len(query), top_k)
+    found, distances = nothing_found(len(query), question.top_k)
     waiting = np.arange(len(query))
-    is_few = len(query) * (top_k + COPIES) * FEW_FILES < len(gallery)
-    for spare, listed in ((CROWD, []), (COPIES, question.columns)) if is_few else ():
-        asked = some_of(query, waiting)
-        fetch = min(top_k + spare, question.searched)
+    for spare, listed in shortcuts(len(query), question, gallery):
+        asked = part_of(query, waiting)
+        fetch = min(question.top_k + spare, question.searched)
         near = ask(asked.vectors, top_k=fetch, excluded=pairs_of(column_rules(asked, gallery, listed)))
         found[waiting], distances[waiting] = those_that_count(asked, gallery, near, question)
         is_cut_off = np.isfinite(near[1][:, -1]) & (fetch < question.searched)
         waiting = waiting[np.isinf(distances[waiting, -1]) & is_cut_off]
         if not len(waiting): return found, distances
-    asked = some_of(query, waiting)
+    asked = part_of(query, waiting)
     excluded = excluded_pairs(asked, gallery, question.columns)
-    found[waiting], distances[waiting] = ask(asked.vectors, top_k=top_k, excluded=excluded)
+    found[waiting], distances[waiting] = ask(asked.vectors, top_k=question.top_k, excluded=excluded)
     return found, distances
+
+
+def shortcuts(count:int, question:Question, gallery:EmbeddingSet) -> list[tuple[int, list[str]]]:
+    "Say how many images a few queries find beyond those wanted, and for which columns all pairs are listed before."
+    if count * (question.top_k + 1) * FEW_FILES >= len(gallery): return []
+    pairs_listed = (COPIES, question.columns)
+    return [pairs_listed] if count > FEW_QUERIES else [(CROWD, []), pairs_listed]
 
 
 def those_that_count(
@@ -506,7 +512,7 @@ def those_that_count(
     near:tuple, # Rows and distances that were found, more than are wanted
     question:Question, # What is asked
 ) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k)
-    "Choose among what was found."
+    "Choose the nearest of what was found."
     who, ranks = np.nonzero(np.isfinite(near[1]))
     rows, distances = (table[who, ranks] for table in near)
     counts = ~is_too_easy(query, gallery, who, rows, question.columns)
@@ -545,7 +551,7 @@ def without_itself(
     "Rank pairs without the query's own file; more files than may be answers are looked up only where it comes often."
     count = len(query)
     most = np.bincount(who, minlength=1).max()
-    for fetch in (top_k + COPIES, max(top_k, most)):
+    for fetch in (top_k + 1, max(top_k, most)):
         nearest_rows, values = rank_pairs(who, rows, distances, count, fetch)
         asking, ranks = np.nonzero(np.isfinite(values))
         found = nearest_rows[asking, ranks]
@@ -593,7 +599,8 @@ def labels_at(manifest:pd.DataFrame, rows:np.ndarray) -> ExtensionArray:
 def compare_labels(labels:ExtensionArray, others:ExtensionArray) -> ExtensionArray:
     "Say whether labels are the same; missing where one of them is."
     mine, theirs = (part.to_numpy(object, na_value=None) for part in (labels, others))
-    return pd.arrays.BooleanArray(mine == theirs, labels.isna() | others.isna())
+    is_unknown = (mine == None) | (theirs == None)  # noqa: E711, element by element
+    return pd.arrays.BooleanArray(mine == theirs, is_unknown)
 
 # %% ../nbs/06_retrieval.ipynb #a29a00cb
 class Backend(Protocol):
@@ -930,14 +937,14 @@ class Index:
             waiting = waiting[np.isinf(distances[waiting, -1])]
             fetch *= GROWTH
         if len(waiting):
-            rest = replace(question, query=some_of(query, waiting))
+            rest = replace(question, query=part_of(query, waiting))
             answer = exact_search(rest, self.embeddings, self.backend.exact)
             found[waiting], distances[waiting] = answer
         return found, distances
 
     def find_quickly(self, question:Question, waiting:np.ndarray, fetch:int) -> tuple[np.ndarray, np.ndarray]|None:
         "Choose among the candidates that the backend lists for some of the queries; None where it lists none."
-        asked = some_of(question.query, waiting)
+        asked = part_of(question.query, waiting)
         vectors = np.ascontiguousarray(asked.vectors)
         pairs = self.backend.candidates(vectors, fetch)
         if pairs is None: return None
