@@ -19,7 +19,7 @@ What was tried or weighed, without gain:
 
 - numbers for all labels, kept with the set: quick afterwards, but the first call of a process pays for a million;
 - asking for more again and again, instead of listing pairs: each round is a whole product more;
-- resolving the files of all that was found, not only of those that may be answers: dear where images lie in many folders;
+- resolving the files of all that was found, not only of possible answers: dear where images lie in many folders;
 - `iloc` on the manifest, and columns set one by one: each takes as long as laying out the whole table does now;
 - to keep the columns of a manifest at hand: a tenth of the call, but a set would not notice that its manifest changed.
 """
