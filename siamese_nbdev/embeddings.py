@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 from tqdm import tqdm
 
 from siamese_nbdev import __version__
@@ -101,7 +102,7 @@ class EmbeddingSet:
         "Which file some rows stand for, without looking at all of them."
         if self.knows_files:
             return self.files[rows]
-        return file_keys(self.manifest["path"].iloc[rows], self.root)
+        return file_keys(cells_of(self.manifest, "path", rows), self.root)
 
     def derive(self, vectors:np.ndarray, manifest:pd.DataFrame, files:np.ndarray|None=None) -> "EmbeddingSet":
         "Make another set of this one's network and root."
@@ -201,6 +202,19 @@ def texts_of(column:pd.Series) -> np.ndarray:
     codes, values = pd.factorize(column)
     texts = [text_of_cell(value) for value in values]
     return np.array([*texts, None], dtype=object)[codes]
+
+
+def cells_of(manifest:pd.DataFrame, column:str, rows:np.ndarray) -> ExtensionArray:
+    "Take some cells of a column; quicker than `iloc`, which makes a Series and an index of them."
+    return manifest[column].array.take(rows)
+
+
+def texts_at(manifest:pd.DataFrame, column:str, rows:np.ndarray) -> np.ndarray:
+    "Write some cells of a column as text, as `texts_of` does."
+    cells = cells_of(manifest, column, rows)
+    if column in ("label", "camera") and isinstance(cells.dtype, pd.StringDtype):  # these are clean in every set
+        return cells.to_numpy(object, na_value=None)
+    return texts_of(pd.Series(cells))
 
 
 def as_text(manifest:pd.DataFrame) -> pd.DataFrame:

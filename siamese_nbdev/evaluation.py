@@ -23,7 +23,7 @@ from siamese_nbdev.data import as_manifest, check_columns, read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
 from siamese_nbdev.manifests import file_keys, name_some, text_column
 from siamese_nbdev.neighbours import distances_between, metrics_known, nearest
-from siamese_nbdev.retrieval import excluded_pairs, exclusion_columns
+from siamese_nbdev.retrieval import exclusion_columns, exclusion_rules, pairs_of
 
 # %% ../nbs/07_evaluation.ipynb #9e5bb0a7
 def ranking_metrics(
@@ -228,11 +228,12 @@ class LeftOut:
 
     def __post_init__(self):
         self.ignored_of = np.zeros(len(self.query), np.int64)  # right answers lost to `pairs`, by query
+        self.rules = exclusion_rules(self.query, self.gallery, self.columns)
 
     def hide(self, part:slice, table:np.ndarray, is_right:np.ndarray) -> None:
         "Send what some queries leave out to the end of their rankings, as wrong; both arrays have shape (some, G)."
         some = np.arange(len(self.query))[part]
-        excluded = excluded_pairs(self.query.select(some), self.gallery, self.columns)
+        excluded = pairs_of(self.rules, part)
         everywhere = (slice(None), np.flatnonzero(self.is_ignored))
         begin, end = np.searchsorted(self.pairs[0], [some[0], some[-1] + 1])
         who, rows = self.pairs[:, begin:end]

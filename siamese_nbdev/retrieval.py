@@ -22,16 +22,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 from PIL import Image
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_share, check_whole
 from siamese_nbdev.data import read_image
 from siamese_nbdev.embeddings import (
     EmbeddingSet,
+    cells_of,
     check_same_model,
     check_same_network,
     embed_batch,
     embed_images,
+    texts_at,
     texts_of,
 )
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
@@ -90,6 +93,7 @@ class Question:
     query:EmbeddingSet # Questions, one or many
     top_k:int # How many answers each can have at most
     rows:np.ndarray|None # Rows of the gallery that are searched, ascending; None is all of them
+    searched:int # How many rows that are
     columns:list[str] # Where an image of the query's identity must have another value than the query
     max_distance:float|None # What is farther away is no answer
 
@@ -120,7 +124,7 @@ def make_question(
     check_same_network(query, gallery)
     searched = len(gallery) if rows is None else len(rows)
     columns = exclusion_columns(query, gallery, wishes.exclude_same_camera, wishes.exclude_same)
-    return Question(query, min(top_k, searched), rows, columns, wishes.max_distance)
+    return Question(query, min(top_k, searched), rows, searched, columns, wishes.max_distance)
 
 
 def check_device(device:str|None) -> None:
@@ -388,58 +392,76 @@ def excluded_pairs(
 ) -> tuple[np.ndarray, np.ndarray]: # Numbers of queries and of gallery rows; a pair that is forbidden twice comes twice
     "List the pairs that must not count: a file and itself, and an identity with the query's value in a column."
     columns = exclusion_columns(query, gallery) if columns is None else columns
-    return joined(same_files(query, gallery), same_in_columns(query, gallery, columns))
+    return pairs_of(exclusion_rules(query, gallery, columns))
 
 
-def same_files(query:EmbeddingSet, gallery:EmbeddingSet) -> tuple[np.ndarray, np.ndarray]:
-    "List the pairs of one file."
-    mine, theirs = (pd.DataFrame(dict(file=pd.Series(part.files, dtype=object))) for part in (query, gallery))
-    return equal_pairs(mine, theirs)
+@dataclass(eq=False)
+class Rule:
+    "One reason why images do not count for a query: its key, a number, is theirs too."
+    mine:np.ndarray # Key of each query, shape (Q,)
+    theirs:np.ndarray # Keys of the gallery, ascending, those that no query has left out
+    rows:np.ndarray # The row of each of them
 
 
-def same_in_columns(
-    query:EmbeddingSet, # Questions
-    gallery:EmbeddingSet, # Answers
-    columns:Sequence[str], # What `exclusion_columns` returns
-) -> tuple[np.ndarray, np.ndarray]: # Numbers of queries and of gallery rows
-    "List the pairs of one identity that have the same value in a column."
-    pairs = []
+def exclusion_rules(query:EmbeddingSet, gallery:EmbeddingSet, columns:Sequence[str]) -> list[Rule]:
+    "Make all rules of what must not count; `columns` is what `exclusion_columns` returns."
+    return [file_rule(query, gallery), *column_rules(query, gallery, columns)]
+
+
+def file_rule(query:EmbeddingSet, gallery:EmbeddingSet) -> Rule:
+    "Leave out the query's own file."
+    keys, _ = pd.factorize(np.concatenate([query.files, gallery.files]))
+    return make_rule(keys, np.arange(len(gallery)))
+
+
+def column_rules(query:EmbeddingSet, gallery:EmbeddingSet, columns:Sequence[str]) -> list[Rule]:
+    "Leave out images of the query's identity with its value in a column; one rule for each column."
+    if not columns: return []
+    everyone = np.arange(len(query))
+    labels = texts_at(query.manifest, "label", everyone)
+    # A quick look at the labels leaves few rows to compare.
+    rows = np.flatnonzero(gallery.manifest["label"].isin(list(set(labels) - {None})))
+
+    def numbers(column):
+        texts = [texts_at(query.manifest, column, everyone), texts_at(gallery.manifest, column, rows)]
+        return pd.factorize(np.concatenate(texts))[0]
+
+    labels = numbers("label")
+    rules = []
     for column in columns:
-        mine = comparable(query.manifest, column)
-        # A quick look at the labels leaves few rows to match.
-        rows = np.flatnonzero(gallery.manifest["label"].isin(mine["label"].dropna()))
-        theirs = comparable(gallery.manifest.iloc[rows], column)
-        who, found = equal_pairs(mine, theirs)
-        pairs.append((who, rows[found]))
-    return joined(*pairs)
+        values = numbers(column)
+        keys = labels * (values.max(initial=0) + 1) + values
+        keys[(labels < 0) | (values < 0)] = -1
+        rules.append(make_rule(keys, rows))
+    return rules
 
 
-def joined(*pairs:tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    "Put lists of pairs into one."
-    nothing = np.empty(0, np.int64)
-    who = [nothing, *(first for first, _ in pairs)]
-    rows = [nothing, *(second for _, second in pairs)]
+def make_rule(keys:np.ndarray, rows:np.ndarray) -> Rule:
+    "Sort the keys of all queries and then of some rows of the gallery; -1 is not known, and equals nothing."
+    mine, theirs = np.split(keys, [len(keys) - len(rows)])
+    shared = np.flatnonzero(np.isin(theirs, mine[mine >= 0]))
+    shared = shared[theirs[shared].argsort(kind="stable")]
+    return Rule(mine, theirs[shared], rows[shared])
+
+
+def pairs_of(rules:list[Rule], part:slice=slice(None)) -> tuple[np.ndarray, np.ndarray]:
+    "List pairs that must not count: numbers of queries, from the first of the part on, and of gallery rows."
+    who = [np.empty(0, np.int64)]
+    rows = [np.empty(0, np.int64)]
+    for rule in rules:
+        mine = rule.mine[part]
+        first = rule.theirs.searchsorted(mine)
+        counts = rule.theirs.searchsorted(mine, side="right") - first
+        asking = np.arange(len(mine)).repeat(counts)
+        ranks = np.arange(len(asking)) - (counts.cumsum() - counts)[asking]  # 0, 1, ... for each query
+        who.append(asking)
+        rows.append(rule.rows[first[asking] + ranks])
     return np.concatenate(who), np.concatenate(rows)
-
-
-def equal_pairs(mine:pd.DataFrame, theirs:pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    "List the rows of two tables that are equal in all columns; what is missing equals nothing."
-    first = mine.assign(who=np.arange(len(mine))).dropna()
-    name = str(mine.columns[0])
-    rows = np.flatnonzero(theirs[name].isin(first[name]))
-    second = theirs.iloc[rows].assign(row=rows).dropna()
-    both = first.merge(second, on=list(mine))
-    return both["who"].to_numpy(np.int64), both["row"].to_numpy(np.int64)
 
 
 def are_equal(mine:np.ndarray, theirs:np.ndarray) -> np.ndarray:
     "Compare text that may be missing; what is missing equals nothing."
     return (mine == theirs) & (mine != None)  # noqa: E711, element by element
-
-
-def comparable(manifest:pd.DataFrame, column:str) -> pd.DataFrame:
-    "Take the labels and a column as text, so that 2 equals \"2\"."
-    return pd.DataFrame({name: texts_of(pd.Series(manifest[name])) for name in ("label", column)}, dtype="str")
 
 
 QUERIES_AT_ONCE = 4096  # their tables of distances and their excluded pairs are in memory together
@@ -454,10 +476,20 @@ def exact_search(
     query = question.query
     found, distances = nothing_found(len(query), question.top_k)
     for start in range(0, len(query), QUERIES_AT_ONCE):
-        part = slice(start, start + QUERIES_AT_ONCE)
-        asked = query.select(np.arange(len(query))[part])
-        found[part], distances[part] = search_part(asked, question, gallery, ask)
+        rows = np.arange(start, min(start + QUERIES_AT_ONCE, len(query)))
+        found[rows], distances[rows] = search_part(part_of(query, rows), question, gallery, ask)
     return found, distances
+
+
+def part_of(query:EmbeddingSet, rows:np.ndarray) -> EmbeddingSet:
+    "Select queries, or take all of them as they are."
+    return query if len(rows) == len(query) else query.select(rows)
+
+
+CROWD = 30  # images of its identity and camera that may be nearer to a query than its answers, before they are listed
+COPIES = 3  # rows with the query's own file that may be among them, before these are listed
+FEW_QUERIES = 16  # to find so many images more for more queries would take longer than to list what does not count
+FEW_FILES = 10  # where fewer than one in so many rows can be an answer, only the files of answers are looked at
 
 
 def search_part(
@@ -466,34 +498,85 @@ def search_part(
     gallery:EmbeddingSet, # What is searched
     ask:Callable, # As above
 ) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k)
-    "Search exactly for some queries; a few do not have the files of a whole gallery resolved."
-    top_k = question.top_k
-    ask = partial(ask, query.vectors, rows=question.rows)
-    others = same_in_columns(query, gallery, question.columns)
-    if not gallery.knows_files and len(query) * (top_k + 1) * FEW_FILES < len(gallery):
-        answer = without_itself(query, gallery, *ask(top_k=top_k + 1, excluded=others))
-        if answer is not None:
-            return answer
-    return ask(top_k=top_k, excluded=joined(same_files(query, gallery), others))
+    "Search exactly for some queries; for a few, look at labels, cameras and files of what was found, not of all."
+    ask = partial(ask, rows=question.rows)
+    found, distances = nothing_found(len(query), question.top_k)
+    waiting = np.arange(len(query))
+    for spare, listed in shortcuts(len(query), question, gallery):
+        asked = part_of(query, waiting)
+        fetch = min(question.top_k + spare, question.searched)
+        near = ask(asked.vectors, top_k=fetch, excluded=pairs_of(column_rules(asked, gallery, listed)))
+        found[waiting], distances[waiting] = those_that_count(asked, gallery, near, question)
+        is_cut_off = np.isfinite(near[1][:, -1]) & (fetch < question.searched)
+        waiting = waiting[np.isinf(distances[waiting, -1]) & is_cut_off]
+        if not len(waiting): return found, distances
+    asked = part_of(query, waiting)
+    excluded = excluded_pairs(asked, gallery, question.columns)
+    found[waiting], distances[waiting] = ask(asked.vectors, top_k=question.top_k, excluded=excluded)
+    return found, distances
 
 
-FEW_FILES = 10  # where fewer than one in so many rows can be an answer, only the files of answers are looked at
+def shortcuts(count:int, question:Question, gallery:EmbeddingSet) -> list[tuple[int, list[str]]]:
+    "Say how many images a few queries find beyond those wanted, and for which columns all pairs are listed before."
+    if count * (question.top_k + 1) * FEW_FILES >= len(gallery): return []
+    pairs_listed = (COPIES, question.columns)
+    return [pairs_listed] if count > FEW_QUERIES else [(CROWD, []), pairs_listed]
+
+
+def those_that_count(
+    query:EmbeddingSet, # Some queries
+    gallery:EmbeddingSet, # What was searched
+    near:tuple, # Rows and distances that were found, more than are wanted
+    question:Question, # What is asked
+) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k)
+    "Choose the nearest of what was found."
+    who, ranks = np.nonzero(np.isfinite(near[1]))
+    rows, distances = (table[who, ranks] for table in near)
+    counts = ~is_too_easy(query, gallery, who, rows, question.columns)
+    return without_itself(query, gallery, who[counts], rows[counts], distances[counts], question.top_k)
+
+
+def is_too_easy(
+    query:EmbeddingSet, # Questions
+    gallery:EmbeddingSet, # Answers
+    who:np.ndarray, # The query of each pair, shape (P,)
+    rows:np.ndarray, # The gallery row of each pair, shape (P,)
+    columns:Sequence[str], # What `exclusion_columns` returns
+) -> np.ndarray: # bool, shape (P,)
+    "Say of pairs whether they have one identity and the same value in a column."
+    is_easy = np.zeros(len(who), dtype=bool)
+    if not columns: return is_easy
+    alike = np.flatnonzero(same_values(query, gallery, who, rows, "label"))
+    for column in columns if len(alike) else ():
+        is_easy[alike] |= same_values(query, gallery, who[alike], rows[alike], column)
+    return is_easy
+
+
+def same_values(query:EmbeddingSet, gallery:EmbeddingSet, who:np.ndarray, rows:np.ndarray, column:str) -> np.ndarray:
+    "Say of pairs whether a value is known and the same, shape (P,)."
+    return are_equal(texts_at(query.manifest, column, who), texts_at(gallery.manifest, column, rows))
 
 
 def without_itself(
     query:EmbeddingSet, # Questions
     gallery:EmbeddingSet, # What was searched
-    rows:np.ndarray, # Found, one more than wanted, shape (Q, top_k + 1)
-    distances:np.ndarray, # Likewise
-) -> tuple[np.ndarray, np.ndarray]|None: # Shape (Q, top_k); None where a query's file was found more than once
-    "Take the query's own file out of what was found."
-    who, ranks = np.nonzero(np.isfinite(distances))
-    rows = rows[who, ranks]
-    is_itself = are_equal(query.files[who], gallery.files_of(rows))
-    if np.bincount(who[is_itself]).max(initial=0) > 1:
-        return None
-    kept = distances[who, ranks][~is_itself]
-    return rank_pairs(who[~is_itself], rows[~is_itself], kept, len(query), distances.shape[1] - 1)
+    who:np.ndarray, # The query of each pair, shape (P,)
+    rows:np.ndarray, # The gallery row of each pair, shape (P,)
+    distances:np.ndarray, # Their distances, shape (P,)
+    top_k:int, # How many are wanted
+) -> tuple[np.ndarray, np.ndarray]: # Rows and distances, shape (Q, top_k)
+    "Rank pairs without the query's own file; more files than may be answers are looked up only where it comes often."
+    count = len(query)
+    most = np.bincount(who, minlength=1).max()
+    for fetch in (top_k + 1, max(top_k, most)):
+        nearest_rows, values = rank_pairs(who, rows, distances, count, fetch)
+        asking, ranks = np.nonzero(np.isfinite(values))
+        found = nearest_rows[asking, ranks]
+        is_other = ~are_equal(query.files[asking], gallery.files_of(found))
+        answer = rank_pairs(asking[is_other], found[is_other], values[asking, ranks][is_other], count, top_k)
+        is_whole = np.isinf(values[:, -1]) | np.isfinite(answer[1][:, -1])
+        if is_whole.all(): break
+    return answer
 
 
 def hits_table(question:Question, gallery:pd.DataFrame, rows:np.ndarray, distances:np.ndarray) -> pd.DataFrame:
@@ -504,23 +587,37 @@ def hits_table(question:Question, gallery:pd.DataFrame, rows:np.ndarray, distanc
         # In the digits of the table, so that a distance read there is a limit that includes it.
         is_found &= distances.astype(np.float32) <= np.float32(question.max_distance)
     numbers, ranks = np.nonzero(is_found)
-    found = gallery.iloc[rows[numbers, ranks]].reset_index(drop=True)
-    asked = query.iloc[numbers].reset_index(drop=True)
-    nothing = pd.Series(pd.NA, index=found.index, dtype="str")
-    label = found.get("label", nothing)
-    query_label = asked.get("label", nothing)
-    hits = pd.DataFrame(dict(query=asked["path"], rank=ranks + 1, path=found["path"], label=label))
-    hits["distance"] = distances[numbers, ranks].astype(np.float32)
-    is_known = hits["label"].notna() & query_label.notna()
-    is_same = hits["label"] == query_label
-    hits["correct"] = is_same.astype("boolean").where(is_known)
-    hits["query_label"] = query_label
-    for name, frame in (("camera", found), ("query_camera", asked)):
-        if "camera" in frame:
-            hits[name] = frame["camera"]
-    nobody = query["path"].to_numpy(object)[~is_found.any(axis=1)]
+    found = rows[numbers, ranks]
+    label = labels_at(gallery, found)
+    query_label = labels_at(query, numbers)
+    columns = dict(
+        query=cells_of(query, "path", numbers),
+        rank=ranks + 1,
+        path=cells_of(gallery, "path", found),
+        label=label,
+        distance=distances[numbers, ranks].astype(np.float32),
+        correct=compare_labels(label, query_label),
+        query_label=query_label,
+    )
+    for name, manifest, places in (("camera", gallery, found), ("query_camera", query, numbers)):
+        if "camera" in manifest:
+            columns[name] = cells_of(manifest, "camera", places)
+    hits = pd.DataFrame(columns, index=pd.RangeIndex(len(found)), copy=False)
+    nobody = cells_of(query, "path", np.flatnonzero(~is_found.any(axis=1)))
     hits.attrs.update(nobody=list(nobody), queries=len(query), max_distance=question.max_distance)
     return hits
+
+
+def labels_at(manifest:pd.DataFrame, rows:np.ndarray) -> ExtensionArray:
+    "Take the labels of some rows, all of them missing where there are none."
+    return cells_of(manifest, "label", rows) if "label" in manifest else pd.array([None] * len(rows), dtype="str")
+
+
+def compare_labels(labels:ExtensionArray, others:ExtensionArray) -> ExtensionArray:
+    "Say whether labels are the same; missing where one of them is."
+    mine, theirs = (part.to_numpy(object, na_value=None) for part in (labels, others))
+    is_unknown = (mine == None) | (theirs == None)  # noqa: E711, element by element
+    return pd.arrays.BooleanArray(mine == theirs, is_unknown)
 
 # %% ../nbs/06_retrieval.ipynb #a29a00cb
 class Backend(Protocol):
@@ -850,8 +947,7 @@ class Index:
         query = question.query
         found, distances = nothing_found(len(query), question.top_k)
         waiting = np.arange(len(query))
-        searched = len(self) if question.rows is None else len(question.rows)
-        fetch = (question.top_k + SPARE) * len(self) // searched
+        fetch = (question.top_k + SPARE) * len(self) // question.searched
         while len(waiting) and fetch <= len(self) // WORTH_A_SHORTCUT:
             answer = self.find_quickly(question, waiting, fetch)
             if answer is None: break
@@ -859,24 +955,25 @@ class Index:
             waiting = waiting[np.isinf(distances[waiting, -1])]
             fetch *= GROWTH
         if len(waiting):
-            rest = query if len(waiting) == len(query) else query.select(waiting)
-            answer = exact_search(replace(question, query=rest), self.embeddings, self.backend.exact)
+            rest = replace(question, query=part_of(query, waiting))
+            answer = exact_search(rest, self.embeddings, self.backend.exact)
             found[waiting], distances[waiting] = answer
         return found, distances
 
     def find_quickly(self, question:Question, waiting:np.ndarray, fetch:int) -> tuple[np.ndarray, np.ndarray]|None:
         "Choose among the candidates that the backend lists for some of the queries; None where it lists none."
-        vectors = np.ascontiguousarray(question.query.vectors[waiting])
+        asked = part_of(question.query, waiting)
+        vectors = np.ascontiguousarray(asked.vectors)
         pairs = self.backend.candidates(vectors, fetch)
         if pairs is None: return None
         who, rows = pairs
-        counts = may_answer(question.query, self.embeddings, waiting[who], rows, question.columns)
+        counts = ~is_too_easy(asked, self.embeddings, who, rows, question.columns)
         if question.rows is not None:
             counts &= np.isin(rows, question.rows)
         who = who[counts]
         rows = rows[counts]
         distances = measured(self.backend, vectors, who, rows, self.metric)
-        return rank_pairs(who, rows, distances, len(waiting), question.top_k)
+        return without_itself(asked, self.embeddings, who, rows, distances, question.top_k)
 
     def add(
         self,
@@ -990,29 +1087,6 @@ def set_digest(folder:Path) -> str:
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     some = np.ascontiguousarray(vectors[::max(1, len(vectors) // 100)])
     return digest((folder / "meta.json").read_bytes() + some.tobytes())
-
-
-def may_answer(
-    query:EmbeddingSet, # Questions
-    gallery:EmbeddingSet, # Answers
-    who:np.ndarray, # The query of each pair, shape (P,)
-    rows:np.ndarray, # The gallery row of each pair, shape (P,)
-    columns:Sequence[str], # What `exclusion_columns` returns
-) -> np.ndarray: # bool, shape (P,)
-    "Say of pairs which may count as an answer: the rule of `excluded_pairs`, asked for single pairs."
-    may = ~are_equal(query.files[who], gallery.files_of(rows))
-    if columns:
-        is_same_label = same_values(query, gallery, who, rows, "label")
-    for column in columns:
-        may &= ~(is_same_label & same_values(query, gallery, who, rows, column))
-    return may
-
-
-def same_values(query:EmbeddingSet, gallery:EmbeddingSet, who:np.ndarray, rows:np.ndarray, column:str) -> np.ndarray:
-    "Say of pairs whether a value is known and the same, shape (P,)."
-    mine = texts_of(query.manifest[column].iloc[who])
-    theirs = texts_of(gallery.manifest[column].iloc[rows])
-    return are_equal(mine, theirs)
 
 
 FETCHED_AT_ONCE = 2 ** 20  # numbers of vectors that a backend is asked for in one go: 4 MB
