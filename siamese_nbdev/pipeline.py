@@ -335,6 +335,7 @@ def predict_training(
 
     few = train.iloc[:images]
     transform = choose_transform("auto", epochs, mirror)
+    ImageDataset(few[:1], model.image_size, transform=transform)[0]  # imports what reads and varies pictures: not timed
     trial = try_training(model, ImageDataset(few, model.image_size, transform=transform, cache=True))
     sampler = BalancedBatchSampler(train["label"])
     batch_size = sampler.classes_per_batch * sampler.images_per_class
