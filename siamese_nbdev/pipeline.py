@@ -262,7 +262,6 @@ def try_training(
     mixed = has_bfloat16(device)  # as `fit` computes
     copy = deepcopy(model).to(device).to(memory_format=torch.channels_last).train()
     optimizer = new_optimizer([dict(params=list(copy.parameters()), lr=1e-9)], device)
-    deepcopy(images)[0]  # what reading imports is imported before the watch runs
     watch = Stopwatch(len(images), device)
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if is_cuda else []):
         watch.time("first_read", read_all, images)
@@ -337,6 +336,7 @@ def predict_training(
 
     few = train.iloc[:images]
     transform = choose_transform("auto", epochs, mirror)
+    ImageDataset(few[:1], model.image_size, transform=transform)[0]  # imports what reads and varies pictures: not timed
     trial = try_training(model, ImageDataset(few, model.image_size, transform=transform, cache=True))
     sampler = BalancedBatchSampler(train["label"])
     batch_size = sampler.classes_per_batch * sampler.images_per_class
