@@ -227,34 +227,65 @@ def semi_hard_triplets(
     negatives = torch.where(is_beyond.any(dim=1), nearest_beyond, farthest)
     return anchors, positives, negatives
 
+# %% ../nbs/03_loss.ipynb #f3a00f58
+def weighted_gaps(
+    distances:Tensor, # Pairwise distances, shape (B, B)
+    labels:Tensor, # Class id of each row, shape (B,)
+    pictures:Tensor, # Number of the picture in each row, shape (B,)
+    temperature:float, # Small: the nearest negative alone; larger: others, too
+    swap:bool=False, # Measure a negative from the positive where that is nearer
+) -> Tensor: # Distance of the positive minus soft minimum of the distances of all negatives, one for each pair, (T,)
+    "Compare each anchor and positive with all negatives at once, the nearest of which weigh most."
+    same_class = labels[:, None] == labels[None, :]
+    has_negative = ~same_class.all(dim=1, keepdim=True)
+    anchors, positives = (positives_in(same_class, pictures) & has_negative).nonzero().unbind(1)
+    to_others = distances[anchors]  # (T, B)
+    if swap:
+        to_others = torch.minimum(to_others, distances[positives])
+    nearness = (-to_others / temperature).masked_fill(same_class[anchors], -torch.inf)
+    soft_minimum = -temperature * nearness.logsumexp(dim=1)
+    return distances[anchors, positives] - soft_minimum
+
+
+def uninformed_of_all(labels:Tensor, pictures:Tensor) -> float:
+    "Return what a network scores that puts all images on one point, where each pair hears all negatives."
+    of_class = copies(labels)
+    negatives = len(labels) - of_class
+    pairs = (of_class - copies(torch.stack([labels, pictures]))) * (negatives > 0)  # of each anchor
+    total = (pairs * negatives.double().log1p()).sum()
+    return (total / pairs.sum()).item()  # NaN where there is no pair
+
 # %% ../nbs/03_loss.ipynb #ebdaff20
 class TripletLoss(nn.Module):
     "Mine triplets inside a batch and average their loss; call it with `(embeddings, labels)`."
     def __init__(
         self,
-        margin:float=0.3, # How much farther than the positive the negative shall be; unused where `soft`
+        margin:float=0.3, # How much farther than the positive the negative shall be; unused where `soft` or "weighted"
         *,
-        mining:str="semi_hard", # "semi_hard", "batch_hard" or "all"
+        mining:str="semi_hard", # "semi_hard", "batch_hard", "all" or "weighted"
         metric:str="euclidean", # "euclidean", "squared" or "cosine"
         soft:bool=False, # Soft margin (Hermans et al. 2017)
         swap:bool=False, # Measure the negative from the positive where that is nearer
         reduction:str="nonzero", # "nonzero": mean over triplets with a loss; "mean": over all
+        temperature:float=0.1, # Of `mining="weighted"`: small hears the nearest negative alone
         chunk_bytes:int=64_000_000, # Memory for the cubes of `mining="all"`
     ):
         super().__init__()
-        check_choice("mining", mining, ("semi_hard", "batch_hard", "all"))
+        check_choice("mining", mining, ("semi_hard", "batch_hard", "all", "weighted"))
         check_choice("metric", metric, metrics_known)
         check_choice("reduction", reduction, ("nonzero", "mean"))
-        if not soft:
+        if not soft and mining != "weighted":
             check_positive("margin", margin, advice="without one a collapsed network has no loss")
         self.margin = float(margin)
+        self.temperature = check_positive("temperature", temperature)
         self.mining = mining
         self.metric = metric
         self.soft = soft
         self.swap = swap
         self.reduction = reduction
         self.chunk_bytes = chunk_bytes
-        self.uninformed = uninformed_loss(margin, soft=soft)
+        # All negatives at once: how many there are, only a batch can tell.
+        self.uninformed = math.nan if mining == "weighted" else uninformed_loss(margin, soft=soft)
         self.triplets = 0
         self.active_share = math.nan
 
@@ -272,6 +303,11 @@ class TripletLoss(nn.Module):
         if self.mining == "all":
             self.triplets = count_triplets(labels, pictures=pictures)
             sums = self.sum_all(distances, labels, pictures)
+        elif self.mining == "weighted":
+            gaps = weighted_gaps(distances, labels, pictures, self.temperature, self.swap)
+            self.triplets = len(gaps)
+            sums = sum_losses(gaps / self.temperature, self.margin, soft=True)
+            self.uninformed = uninformed_of_all(labels, pictures)
         else:
             triplets = self.mine(distances.detach(), labels, pictures)
             self.triplets = len(triplets[0])

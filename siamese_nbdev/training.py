@@ -241,7 +241,7 @@ class Options:
     "What was chosen for a run, spelled and explained as in `fit`: checked, fixed, and plain enough for `run.json`."
     epochs:int = 6
     out:str|Path|None = None
-    mining:str = "semi_hard"
+    mining:str = "weighted"
     margin:float = 0.3
     sampling:str = "balanced"
     triplets_per_batch:int = 32
@@ -277,7 +277,7 @@ class Options:
         self.settle(check_share, "warmup", zero=True)
         self.settle(check_share, "averaging", advice="take 0.99, say, or None for no averaged weights")
         check_choice("sampling", self.sampling, ("balanced", "triplets"))
-        check_choice("mining", self.mining, ("semi_hard", "batch_hard", "all"))
+        check_choice("mining", self.mining, ("semi_hard", "batch_hard", "all", "weighted"))
         check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
         for name in ("cache", "keep_memory", "allow_leaks", "allow_contradictions", "progress"):
             check_choice(name, getattr(self, name), (True, False))
@@ -1140,8 +1140,8 @@ def fit(
     epochs:int=6, # Passes over about `len(train)` images, or triplets
     out:str|Path|None=None, # Folder for checkpoints, history and the best network; None keeps everything in memory
     loss:Callable|None=None, # Of (embeddings, labels), or of three tensors with "triplets"; None is triplet loss
-    mining:str="semi_hard", # Which triplets of a batch count in triplet loss: "semi_hard", "batch_hard" or "all"
-    margin:float=0.3, # How much farther than the positive the negative shall be
+    mining:str="weighted", # Which triplets of a batch count: "semi_hard", "batch_hard", "all", "weighted" by nearness
+    margin:float=0.3, # How much farther than the positive the negative shall be; unused where "weighted"
     sampling:str="balanced", # "balanced": P x K batches, mined; "triplets": random ones, or those of `triplets`
     triplets:pd.DataFrame|None=None, # Ready-made triplets, as `read_triplets` returns them
     triplets_per_batch:int=32, # Triplets in a batch where `sampling="triplets"`

@@ -48,7 +48,7 @@ def own_part(loss, identity_weight):
 
 
 found = {}
-for mining, weight in itertools.product(("semi_hard", "batch_hard", "all"), (0., 1.)):
+for mining, weight in itertools.product(("semi_hard", "batch_hard", "all", "weighted"), (0., 1.)):
     for gathers, measure in ((True, whole_batch), (False, own_part)):
         accelerator.unwrap_model(trainee).zero_grad()
         loss = TripletLoss(0.3, mining=mining)
@@ -157,14 +157,14 @@ def gradients(tmp_path_factory):
 
 
 @pytest.mark.parametrize("identity_weight", [0., 1.])
-@pytest.mark.parametrize("mining", ["semi_hard", "batch_hard", "all"])
+@pytest.mark.parametrize("mining", ["semi_hard", "batch_hard", "all", "weighted"])
 def test_two_processes_have_the_gradients_of_one(gradients, mining, identity_weight):
     one, two = (found[mining, identity_weight, True] for found in gradients)
     assert max(value.abs().max().item() for value in one.values()) > 1e-3, "no gradient to compare"
     assert largest_gap(one, two) < 1e-5
 
 
-@pytest.mark.parametrize("mining", ["semi_hard", "batch_hard", "all"])
+@pytest.mark.parametrize("mining", ["semi_hard", "batch_hard", "all", "weighted"])
 def test_without_gathering_it_is_another_loss(gradients, mining):
     one = gradients[0][mining, 0., True]
     apart = gradients[1][mining, 0., False]
