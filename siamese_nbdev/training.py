@@ -242,7 +242,7 @@ class Options:
     epochs:int = 6
     out:str|Path|None = None
     mining:str = "weighted"
-    margin:float = 0.3
+    margin:float|None = None
     sampling:str = "balanced"
     triplets_per_batch:int = 32
     classes_per_batch:int = 16
@@ -274,6 +274,7 @@ class Options:
         self.settle(check_positive, "learning_rate", "clip_norm", "margin")
         self.settle(check_not_negative, "backbone_rate", "weight_decay", "identity_weight")
         self.settle_triplets()
+        self.settle_margin()
         self.settle(check_share, "warmup", zero=True)
         self.settle(check_share, "averaging", advice="take 0.99, say, or None for no averaged weights")
         check_choice("sampling", self.sampling, ("balanced", "triplets"))
@@ -301,6 +302,17 @@ class Options:
             )
         self.write("identity_weight", 0.0)
 
+    def settle_margin(self):
+        "Settle on the usual margin, or on none where triplets are weighted: these hear all negatives, near or far."
+        is_weighted = self.sampling == "balanced" and self.mining == "weighted"
+        if is_weighted and self.margin is not None:
+            raise InputError(
+                f"Expected no margin with mining='weighted', which has none, got {self.margin}; leave it out, or take "
+                "mining='semi_hard' or 'batch_hard'"
+            )
+        if not is_weighted and self.margin is None:
+            self.write("margin", usual_margin)
+
     def settled(self, loss:Callable|None, device:torch.device) -> "Options":
         "Settle what was left open: beside a loss of the caller's there is no identity loss that was not asked for."
         weight = self.identity_weight
@@ -316,6 +328,9 @@ class Options:
         object.__setattr__(self, name, value)
 
 # %% ../nbs/04_training.ipynb #073909e7
+usual_margin = 0.3  # between positive and negative, on the unit sphere
+
+
 def check_not_negative(name:str, value:float) -> float:
     "Refuse everything but a finite number of at least 0."
     if not is_number(value) or value < 0:
@@ -660,7 +675,8 @@ class ReadyTripletLoss:
 
 def own_loss(options:Options) -> Callable:
     "Return the triplet loss that the options describe."
-    if options.sampling == "triplets": return ReadyTripletLoss(options.margin)
+    if options.sampling == "triplets": return ReadyTripletLoss(options.margin or usual_margin)
+    if options.margin is None: return TripletLoss(mining=options.mining)
     return TripletLoss(margin=options.margin, mining=options.mining)
 
 
@@ -1141,7 +1157,7 @@ def fit(
     out:str|Path|None=None, # Folder for checkpoints, history and the best network; None keeps everything in memory
     loss:Callable|None=None, # Of (embeddings, labels), or of three tensors with "triplets"; None is triplet loss
     mining:str="weighted", # Which triplets of a batch count: "semi_hard", "batch_hard", "all", "weighted" by nearness
-    margin:float=0.3, # How much farther than the positive the negative shall be; unused where "weighted"
+    margin:float|None=None, # How much farther than the positive the negative shall be: 0.3; "weighted" has none
     sampling:str="balanced", # "balanced": P x K batches, mined; "triplets": random ones, or those of `triplets`
     triplets:pd.DataFrame|None=None, # Ready-made triplets, as `read_triplets` returns them
     triplets_per_batch:int=32, # Triplets in a batch where `sampling="triplets"`
