@@ -20,12 +20,13 @@ from siamese_nbdev.pictures import image_types, look_again, unreadable_types
 
 # %% ../nbs/appendix/folders.ipynb #fo000007
 our_files = ("plan.json", "run.json", "meta.json", "model.json", "index.json")
+checksums = "SHA256SUMS"  # the list that a download leaves beside its pictures is no picture that could be missed
 
 
 @dataclass
 class Walk:
     "What lies below a folder."
-    files:list[Path] = field(default_factory=list) # All files that are not hidden
+    files:list[Path] = field(default_factory=list) # All files that are not hidden, lists of checksums apart
     hidden:list[Path] = field(default_factory=list) # Pictures whose names begin with a dot
     runs:list[Path] = field(default_factory=list) # Folders of our own results, which were not entered
     again:list[Path] = field(default_factory=list) # Links to folders that were entered before
@@ -46,7 +47,8 @@ class Walk:
                 if entry.name.startswith("."):
                     self.note_hidden(entry)
                 elif not entry.is_dir():
-                    self.files.append(entry)
+                    if entry.name != checksums:
+                        self.files.append(entry)
                 elif is_ours(entry):
                     self.runs.append(entry)
                 else:
