@@ -675,9 +675,9 @@ class ReadyTripletLoss:
 
 def own_loss(options:Options) -> Callable:
     "Return the triplet loss that the options describe."
-    if options.sampling == "triplets": return ReadyTripletLoss(options.margin or usual_margin)
-    if options.margin is None: return TripletLoss(mining=options.mining)
-    return TripletLoss(margin=options.margin, mining=options.mining)
+    margin = options.margin or usual_margin  # weighted triplets have none, and do not ask for it
+    if options.sampling == "triplets": return ReadyTripletLoss(margin)
+    return TripletLoss(margin=margin, mining=options.mining)
 
 
 def training_set(
