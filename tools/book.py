@@ -1,39 +1,156 @@
-"Execute pages in full, in reading order, and save their outputs: `python tools/book.py [nbs/04_training.ipynb ...]`."
+"""Execute pages in full and save their outputs: `python tools/book.py [--all] [nbs/04_training.ipynb ...]`.
+
+Without names, the pages that are out of date are executed, two at a time, in reading order; each is saved when it is
+done, so an interrupted book goes on where it was stopped. A page notes in its metadata what it was executed with: the
+digest of its code, of the package's code that it uses and of the network that pages share, versions, processor and
+minutes. `--all` executes every page, names execute these, and `--stale` only lists what is out of date.
+"""
+import ast
 import base64
+import hashlib
 import io
+import json
 import os
+import platform
+import re
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
-from nbdev.clean import nbdev_clean
-from PIL import Image
-
 top = Path(__file__).resolve().parent.parent
+package = top / "siamese_nbdev"
+shared_network = top / "runs" / "demo_model" / "model"
+duration = re.compile(r"(runs in )about (?:an?|[\d.]+) (?:second|minute)s?( on 2 cores)")
+directive = re.compile(r"^#\|\s*(exports?i?|hide)\b", re.M)
 
 
 def pages() -> list[Path]:
-    "Return every notebook in reading order: the appendix, the numbered walk, the applications, the index."
+    "Return every notebook in reading order: appendix, walk, solutions, applications and the rest, the index last."
     paths = (top / "nbs").rglob("*.ipynb")
     found = [path for path in paths if not any(part[0] in "._" for part in path.relative_to(top).parts)]
-    rank = {"appendix": 0, "nbs": 1, "applications": 2}
-    return sorted(found, key=lambda path: (path.stem == "index", rank.get(path.parent.name, 3), path.name))
+    rank = {"appendix": 0, "nbs": 1, "solutions": 2, "applications": 3}
+    return sorted(found, key=lambda path: (path.stem == "index", rank.get(path.parent.name, 4), path.name))
 
 
-def drop_progress(notebook: nbformat.NotebookNode) -> None:
+# What a page was executed with
+
+
+def without_docstrings(tree: ast.AST) -> ast.AST:
+    "Remove docstrings, which change no result."
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+                node.body = body[1:] or [ast.Pass()]
+    return tree
+
+
+def code_digest(source: str) -> str:
+    "Return a digest of what code does: comments, blank lines and docstrings do not count."
+    plain = re.sub(r"^\s*[%!].*$", "", source, flags=re.M)
+    try:
+        plain = ast.dump(without_docstrings(ast.parse(plain)))
+    except SyntaxError:
+        pass
+    return hashlib.sha256((plain + "".join(re.findall(r"^\s*[%!].*$", source, re.M))).encode()).hexdigest()
+
+
+def modules_used(source: str) -> set[str]:
+    "Name the modules of the package that code imports, by a name or as a whole."
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("siamese_nbdev."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("siamese_nbdev.")}
+    return {name for name in found if (package / f"{name}.py").exists()}
+
+
+def reachable(first: set[str]) -> list[str]:
+    "Return modules with all that they import in turn."
+    found: set[str] = set()
+    waiting = set(first)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= modules_used((package / f"{name}.py").read_text(encoding="utf-8")) - found
+    return sorted(found)
+
+
+def digest_of(parts: list[str]) -> str:
+    "Return one short digest of many texts."
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def state(page: Path) -> dict[str, str]:
+    "Say what a page would be executed with now: digests of its code and of the package's code that it uses."
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    plain = re.sub(r"^\s*[%!].*$", "", "\n".join(code), flags=re.M)
+    used = reachable(modules_used(plain))
+    sources = [code_digest((package / f"{name}.py").read_text(encoding="utf-8")) for name in used]
+    return dict(code=digest_of([code_digest(cell) for cell in code]), package=digest_of(sources))
+
+
+def uses_shared_network(notebook: dict) -> bool:
+    "Tell whether a page loads the network that pages share."
+    return "demo_model(" in "\n".join("".join(cell["source"]) for cell in notebook["cells"])
+
+
+def network_digest() -> str:
+    "Return the digest of the weights that pages share; empty where they are not there."
+    files = sorted(shared_network.rglob("*.safetensors"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16] if files else ""
+
+
+def processor() -> str:
+    "Name the processor and its cores, without the machine."
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
+    return f"{found[1].strip() if found else platform.machine()}, {os.cpu_count()} cores"
+
+
+def executed_with(page: Path, notebook: dict, seconds: float) -> dict:
+    "Return the note that a page carries in its metadata."
+    versions = {name: metadata.version(name) for name in ("torch", "timm", "numpy", "scikit-learn")}
+    note = dict(**state(page), versions=versions, processor=processor(), minutes=round(seconds / 60, 1))
+    if uses_shared_network(notebook):
+        note["network"] = network_digest()
+    return note
+
+
+def is_stale(page: Path) -> bool:
+    "Tell whether a page's saved outputs are of other code, or of another shared network, than there is now."
+    notebook = json.loads(page.read_text(encoding="utf-8"))
+    if not any(cell["cell_type"] == "code" for cell in notebook["cells"]):
+        return False
+    noted = notebook["metadata"].get("executed", {})
+    if any(noted.get(name) != value for name, value in state(page).items()):
+        return True
+    return uses_shared_network(notebook) and noted.get("network") != network_digest()
+
+
+# Outputs, as they are saved
+
+
+def drop_progress(notebook: dict) -> None:
     "Remove progress bars from the outputs: they differ on every run and say nothing on a page."
     def is_bar(output: dict) -> bool:
         return output.get("name") == "stderr" and "\r" in output.get("text", "")
 
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not is_bar(output)]
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [output for output in cell["outputs"] if not is_bar(output)]
 
 
 def as_jpeg(encoded: str, limit: int) -> str:
     "Turn a PNG into a JPEG below a number of bytes, on a white ground; both in base64."
+    from PIL import Image
+
     figure = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA")
     figure = Image.alpha_composite(Image.new("RGBA", figure.size, "white"), figure).convert("RGB")
     small = io.BytesIO()
@@ -44,9 +161,9 @@ def as_jpeg(encoded: str, limit: int) -> str:
     return base64.b64encode(small.getvalue()).decode()
 
 
-def shrink_figures(notebook: nbformat.NotebookNode, limit: int = 120_000) -> None:
-    "Save large figures (grids of pictures) again as JPEG, which takes about a fifth of the room."
-    for cell in notebook.cells:
+def shrink_figures(notebook: dict, limit: int = 120_000) -> None:
+    "Save large figures (grids of pictures) again as JPEG, which takes about a fifth of the bytes."
+    for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             encoded = output.get("data", {}).get("image/png")
             if encoded is None or len(encoded) * 3 / 4 < limit: continue
@@ -54,20 +171,76 @@ def shrink_figures(notebook: nbformat.NotebookNode, limit: int = 120_000) -> Non
             output["data"]["image/jpeg"] = as_jpeg(encoded, limit)
 
 
+def in_words(seconds: float) -> str:
+    "Say how long a page took, roundly."
+    if seconds < 55:
+        return f"about {max(5, 5 * round(seconds / 5))} seconds"
+    minutes = round(seconds / 60)
+    return f"about {minutes} minutes" if minutes > 1 else "about a minute"
+
+
+def state_duration(notebook: dict, seconds: float) -> None:
+    "Write the measured time into the sentence of the opening that states it."
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = duration.sub(rf"\g<1>{in_words(seconds)}\g<2>", cell["source"])
+
+
 def execute(page: Path) -> None:
-    "Run one page top to bottom in its own folder and save it, cleaned."
+    "Run one page top to bottom in its own folder and save it, cleaned, with the note of what it ran with."
+    import nbformat
+    from nbclient import NotebookClient
+    from nbdev.clean import nbdev_clean
+
     notebook = nbformat.read(page, as_version=4)
     started = time.time()
     place = {"metadata": {"path": str(page.parent)}}
-    NotebookClient(notebook, timeout=1800, kernel_name="python3", resources=place).execute()
+    NotebookClient(notebook, timeout=2400, kernel_name="python3", resources=place).execute()
+    seconds = time.time() - started
     drop_progress(notebook)
     shrink_figures(notebook)
+    state_duration(notebook, seconds)
+    notebook.metadata["executed"] = executed_with(page, notebook, seconds)
     nbformat.write(notebook, page)
     nbdev_clean(str(page))
-    print(f"{page.relative_to(top)}: {time.time() - started:.0f} s", flush=True)
+    print(f"{page.relative_to(top)}: {seconds:.0f} s", flush=True)
+
+
+def execute_apart(page: Path) -> bool:
+    "Execute a page in a process of its own, one thread each, and tell whether it succeeded."
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, "--here", str(page)]
+    done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print(done.stdout[-3000:] if done.returncode else done.stdout.splitlines()[-1], flush=True)
+    return done.returncode == 0
+
+
+def train_shared_network() -> None:
+    "Render the pedestrians and train the network that pages share, before any page needs it."
+    subprocess.run([sys.executable, "-c", "from siamese_nbdev.training import demo_model; demo_model('.')"], check=True)
+
+
+def main(arguments: list[str]) -> int:
+    os.chdir(top)
+    named = [Path(name).resolve() for name in arguments if not name.startswith("--")]
+    if "--here" in arguments:
+        for page in named:
+            execute(page)
+        return 0
+    chosen = named or [page for page in pages() if "--all" in arguments or is_stale(page)]
+    if "--stale" in arguments:
+        print("\n".join(str(page.relative_to(top)) for page in chosen))
+        return 0
+    train_shared_network()
+    last = [page for page in chosen if page.stem == "index"]  # it quotes the minutes of the others
+    first = [page for page in chosen if page not in last]
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(execute_apart, first))
+    done += [execute_apart(page) for page in last]
+    failed = [page.relative_to(top) for page, ok in zip(first + last, done, strict=True) if not ok]
+    print("\n".join(f"FAILED {name}" for name in failed) or f"{len(chosen)} pages are up to date")
+    return bool(failed)
 
 
 if __name__ == "__main__":
-    os.chdir(top)
-    for page in [Path(name).resolve() for name in sys.argv[1:]] or pages():
-        execute(page)
+    sys.exit(main(sys.argv[1:]))

@@ -118,7 +118,9 @@ class Drawing:
         written = " ".join(f"{number(x)},{number(y)}" for x, y in points)
         self.add("polyline", points=written, classes=f"s s-{color}", stroke_width=width, stroke_dasharray=dash)
 
-    def circle(self, x, y, radius, fill: str | None = None, color: str | None = None, width=1.5, dash=None, opacity=None):
+    def circle(
+        self, x, y, radius, fill: str | None = None, color: str | None = None, width=1.5, dash=None, opacity=None
+    ):
         "A disc (`fill`), a ring (`color`), or both."
         classes = " ".join([f"f-{fill}" if fill else "s", *([f"s-{color}"] if color else [])])
         self.add(
@@ -126,8 +128,10 @@ class Drawing:
             stroke_dasharray=dash, opacity=opacity,
         )
 
-    def rect(self, x, y, width, height, fill: str | None = "panel", color: str | None = None, radius=6.0, stroke=1.5,
-             opacity=None, dash=None):
+    def rect(
+        self, x, y, width, height, fill: str | None = "panel", color: str | None = None, radius=6.0, stroke=1.5,
+        opacity=None, dash=None,
+    ):
         "A box with round corners, filled, outlined, or both."
         classes = " ".join([f"f-{fill}" if fill else "s", *([f"s-{color}"] if color else [])])
         self.add(
