@@ -26,19 +26,23 @@ semi_hard = dict(mining="semi_hard")
 variants = {
     "default: weighted": (small, dict()),
     "semi-hard": (small, semi_hard),
+    "semi-hard, margin 0.1": (small, semi_hard | dict(margin=0.1)),
+    "semi-hard, margin 0.6": (small, semi_hard | dict(margin=0.6)),
     "semi-hard, identity loss at 0.1": (small, semi_hard | dict(identity_weight=0.1)),
     "weighted, identity loss at 0.3": (small, dict(identity_weight=0.3)),
     "weighted, all of augment": (small, dict(transform=augment)),
     "weighted, averaged weights": (small, dict(averaging=0.99)),
     "weighted, 32 x 2": (small, dict(classes_per_batch=32, images_per_class=2)),
+    "weighted, 8 x 8": (small, dict(classes_per_batch=8, images_per_class=8)),
+    "weighted, linear head to 128": (small, dict(), dict(head="batchnorm_linear", embedding_size=128)),
     "weighted, 80x40": ((80, 40), dict()),
 }
 
 
-def scores(train, valid, image_size, epochs: int, seed: int, changes: dict) -> list[str]:
+def scores(train, valid, image_size, changes: dict, build: dict, epochs: int, seed: int) -> list[str]:
     "Train without choosing an epoch, and score strangers; processor seconds, Rank-1 and mAP."
     torch.manual_seed(seed)
-    model = SiameseNet(image_size=image_size).to(device())
+    model = SiameseNet(image_size=image_size, **build).to(device())
     started = time.process_time()
     fit(model, train, epochs=epochs, seed=seed, glance=0, progress=False, **dict(transform=random_flip) | changes)
     seconds = time.process_time() - started
@@ -57,8 +61,9 @@ def main():
     if chosen.quick:
         train, valid = (part[part["label"].isin(sorted(part["label"].unique())[:16])] for part in (train, valid))
     rows = []
-    for name, (image_size, changes) in variants.items():
-        rows.append([name, *scores(train, valid, image_size, chosen.epochs, chosen.seed, changes)])
+    for name, (image_size, changes, *build) in variants.items():
+        options_of = build[0] if build else {}
+        rows.append([name, *scores(train, valid, image_size, changes, options_of, chosen.epochs, chosen.seed)])
         print(*rows[-1], flush=True)
     note = (
         f"{chosen.epochs * len(train):,} image passes over {train['label'].nunique()} people, judged on "
