@@ -209,6 +209,7 @@ def execute(page: Path) -> None:
 def execute_apart(page: Path) -> bool:
     "Execute a page in a process of its own, one thread each, and tell whether it succeeded."
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("MPLBACKEND", None)  # with a backend of its own a page would save no figure
     command = [sys.executable, __file__, "--here", str(page)]
     done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     print(done.stdout[-3000:] if done.returncode else done.stdout.splitlines()[-1], flush=True)
