@@ -116,7 +116,7 @@ def loss_triplet() -> Drawing:
     step = 0.15
     drawing = Drawing(
         760, 322, "A triplet before and after one step",
-        "Left: the negative is nearer to the anchor than the positive; arrows show where a step moves the three points. "
+        "Left: the negative is nearer to the anchor than the positive; arrows show where a step moves the points. "
         "Right: after the step the positive is nearer, though not yet by the margin.",
     )
     triplet = points[[0, 2, 3]].clone().requires_grad_()
@@ -245,9 +245,8 @@ def loss_table() -> Drawing:
         drawing.text(30, y + 5, names[row], 15, bold=True, align="start")
     drawing.rect(left, top, 9 * wide, 9 * high, fill="panel", radius=3)
     for person in range(3):
-        drawing.rect(
-            left + 3 * wide * person, top + 3 * high * person, 3 * wide, 3 * high, fill="positive", radius=3, opacity=0.16,
-        )
+        corner = (left + 3 * wide * person, top + 3 * high * person)
+        drawing.rect(*corner, 3 * wide, 3 * high, fill="positive", radius=3, opacity=0.16)
     drawing.rect(left, top, 9 * wide, high, fill=None, color="anchor", radius=3, stroke=2.5)
     for row in range(9):
         for column in range(9):
