@@ -137,6 +137,9 @@ addEventListener("load", () => {
   point.dispatchEvent(new PointerEvent("pointermove", at(40, -60)));
   point.dispatchEvent(new PointerEvent("pointerup", at(40, -60)));
   look("dragged");
+  choose("mining", "batch_hard"); choose("reduction", "nonzero"); look("before");
+  for (let time = 0; time < 40; time++) document.querySelector(".miner [name=shrink]").click();
+  look("shrunk");
   const frame = document.querySelector(".miner");
   const wide = Math.max(...[...frame.querySelectorAll("*")].map((one) => one.getBoundingClientRect().right));
   const pre = document.createElement("pre");
@@ -204,3 +207,5 @@ def test_the_miner_shows_what_the_library_computes(tmp_path, width):
     x, y = seen["dragged"]["state"]["points"][0]
     assert x > 0.05 and y > 0.05
     assert seen["dragged"]["state"]["anchor"] == 3  # a drag is no click
+    assert math.isclose(seen["shrunk"]["loss"], 0.7, abs_tol=1e-4)  # all on one point: the margin
+    assert seen["before"]["loss"] > 0.8

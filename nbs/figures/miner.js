@@ -263,6 +263,13 @@ body.quarto-dark .miner, [data-bs-theme="dark"] .miner { DARK }
     const marginWords = element("span");
     slider.addEventListener("input", () => set({ margin: +slider.value }));
     form.append(element("label", {}, marginWords, slider));
+    const shrink = element("button", { type: "button", name: "shrink" }, "Shrink all");
+    shrink.addEventListener("click", () => {
+      const center = [0, 1].map((axis) => state.points.reduce((sum, point) => sum + point[axis], 0) / state.points.length);
+      state.points = state.points.map((point) => point.map((x, axis) => center[axis] + 0.7 * (x - center[axis])));
+      draw();
+    });
+    form.append(shrink);
     const again = element("button", { type: "button" }, "Start again");
     again.addEventListener("click", () => {
       state.points = startPoints.map((point) => [...point]);
