@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['triplet_margin_loss', 'uninformed_loss', 'pairwise_distances', 'count_triplets', 'all_triplets',
-           'batch_hard_triplets', 'semi_hard_triplets', 'TripletLoss']
+           'batch_hard_triplets', 'semi_hard_triplets', 'weighted_gaps', 'TripletLoss']
 
 # %% ../nbs/03_loss.ipynb #b08bdae0
 import math
@@ -16,6 +16,29 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive
+
+# %% ../nbs/03_loss.ipynb #91487502
+def triplet_margin_loss(
+    anchors:Tensor, # Embeddings, shape (T, D)
+    positives:Tensor, # Of the same identities as the anchors, shape (T, D)
+    negatives:Tensor, # Of other identities, shape (T, D)
+    *,
+    margin:float=0.3, # How much farther than the positive the negative shall be; unused where `soft`
+    metric:str="euclidean", # "euclidean", "squared" or "cosine"
+    soft:bool=False, # Soft margin, ln(1 + exp(.)), instead of max(0, . + margin)
+    swap:bool=False, # Measure the negative from the positive where that is nearer
+    reduction:str="mean", # "mean" over all triplets, "nonzero" over those with a loss, "sum" or "none"
+) -> Tensor: # A scalar; shape (T,) where `reduction="none"`
+    "Ask each negative to be farther away than the positive, by a margin (Schroff et al. 2015, arXiv:1503.03832)."
+    check_roles(anchors, positives, negatives)
+    check_choice("metric", metric, metrics_known)
+    check_choice("reduction", reduction, reductions_known)
+    to_positives = row_distances(anchors, positives, metric)
+    to_negatives = row_distances(anchors, negatives, metric)
+    if swap:
+        to_negatives = torch.minimum(to_negatives, row_distances(positives, negatives, metric))
+    losses = losses_of(to_positives - to_negatives, margin, soft)
+    return reduce_losses(losses, reduction)
 
 # %% ../nbs/03_loss.ipynb #990f12ac
 metrics_known = ("euclidean", "squared", "cosine")
@@ -40,29 +63,6 @@ def row_distances(
         return 1 - (F.normalize(first, dim=1) * F.normalize(second, dim=1)).sum(dim=1)
     squared = (first - second).pow(2).sum(dim=1)
     return safe_sqrt(squared) if metric == "euclidean" else squared
-
-# %% ../nbs/03_loss.ipynb #91487502
-def triplet_margin_loss(
-    anchors:Tensor, # Embeddings, shape (T, D)
-    positives:Tensor, # Of the same identities as the anchors, shape (T, D)
-    negatives:Tensor, # Of other identities, shape (T, D)
-    *,
-    margin:float=0.3, # How much farther than the positive the negative shall be; unused where `soft`
-    metric:str="euclidean", # "euclidean", "squared" or "cosine"
-    soft:bool=False, # Soft margin, ln(1 + exp(.)), instead of max(0, . + margin)
-    swap:bool=False, # Measure the negative from the positive where that is nearer
-    reduction:str="mean", # "mean" over all triplets, "nonzero" over those with a loss, "sum" or "none"
-) -> Tensor: # A scalar; shape (T,) where `reduction="none"`
-    "Ask each negative to be farther away than the positive, by a margin (Schroff et al. 2015, arXiv:1503.03832)."
-    check_roles(anchors, positives, negatives)
-    check_choice("metric", metric, metrics_known)
-    check_choice("reduction", reduction, reductions_known)
-    to_positives = row_distances(anchors, positives, metric)
-    to_negatives = row_distances(anchors, negatives, metric)
-    if swap:
-        to_negatives = torch.minimum(to_negatives, row_distances(positives, negatives, metric))
-    losses = losses_of(to_positives - to_negatives, margin, soft)
-    return reduce_losses(losses, reduction)
 
 # %% ../nbs/03_loss.ipynb #d92832e2
 def check_roles(anchors:Tensor, positives:Tensor, negatives:Tensor) -> None:
@@ -195,7 +195,7 @@ def batch_hard_triplets(
 
 # %% ../nbs/03_loss.ipynb #6adc5046
 def check_table(distances:Tensor, labels:Tensor) -> None:
-    "Refuse a table of distances that does not belong to the labels, or holds no numbers."
+    "Refuse a table of distances that does not belong to the labels, or holds NaN."
     if labels.ndim != 1 or distances.shape != (len(labels), len(labels)):
         found = f"{tuple(distances.shape)} and {tuple(labels.shape)}"
         raise InputError(f"Expected distances of shape (B, B) for labels of shape (B,), got {found}")
@@ -231,29 +231,23 @@ def semi_hard_triplets(
 def weighted_gaps(
     distances:Tensor, # Pairwise distances, shape (B, B)
     labels:Tensor, # Class id of each row, shape (B,)
-    pictures:Tensor, # Number of the picture in each row, shape (B,)
-    temperature:float, # Small: the nearest negative alone; larger: others, too
+    *,
+    pictures:Tensor|None=None, # Number of the picture in each row, shape (B,); None: each row has its own
+    temperature:float=0.1, # Small: the nearest negative alone; larger: others, too
     swap:bool=False, # Measure a negative from the positive where that is nearer
 ) -> Tensor: # Distance of the positive minus soft minimum of the distances of all negatives, one for each pair, (T,)
     "Compare each anchor and positive with all negatives at once, the nearest of which weigh most."
+    check_table(distances, labels)
     same_class = labels[:, None] == labels[None, :]
+    is_positive = positives_in(same_class, pictures_of(labels, pictures))
     has_negative = ~same_class.all(dim=1, keepdim=True)
-    anchors, positives = (positives_in(same_class, pictures) & has_negative).nonzero().unbind(1)
+    anchors, positives = (is_positive & has_negative).nonzero().unbind(1)
     to_others = distances[anchors]  # (T, B)
     if swap:
         to_others = torch.minimum(to_others, distances[positives])
     nearness = (-to_others / temperature).masked_fill(same_class[anchors], -torch.inf)
     soft_minimum = -temperature * nearness.logsumexp(dim=1)
     return distances[anchors, positives] - soft_minimum
-
-
-def uninformed_of_all(labels:Tensor, pictures:Tensor) -> float:
-    "Return what a network scores that puts all images on one point, where each pair hears all negatives."
-    of_class = copies(labels)
-    negatives = len(labels) - of_class
-    pairs = (of_class - copies(torch.stack([labels, pictures]))) * (negatives > 0)  # of each anchor
-    total = (pairs * negatives.double().log1p()).sum()
-    return (total / pairs.sum()).item()  # NaN where there is no pair
 
 # %% ../nbs/03_loss.ipynb #ebdaff20
 class TripletLoss(nn.Module):
@@ -291,66 +285,36 @@ class TripletLoss(nn.Module):
 
     def forward(self, embeddings:Tensor, labels:Tensor, *, pictures:Tensor|None=None) -> Tensor:
         "Return the loss of embeddings (B, D) with class ids (B,): 0 if they hold no triplet, NaN if they hold NaN."
-        if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
-            found = f"{tuple(embeddings.shape)} and {tuple(labels.shape)}"
-            raise InputError(f"Expected embeddings of shape (B, D) and labels of shape (B,), got {found}")
+        check_batch(embeddings, labels)
         pictures = pictures_of(labels, pictures)
         distances = pairwise_distances(embeddings, metric=self.metric)
         if distances.isnan().any():
             self.triplets = 0
             self.active_share = math.nan
             return distances.sum()
-        if self.mining == "all":
-            self.triplets = count_triplets(labels, pictures=pictures)
-            sums = self.sum_all(distances, labels, pictures)
-        elif self.mining == "weighted":
-            gaps = weighted_gaps(distances, labels, pictures, self.temperature, self.swap)
-            self.triplets = len(gaps)
-            sums = sum_losses(gaps / self.temperature, self.margin, soft=True)
-            self.uninformed = uninformed_of_all(labels, pictures)
-        else:
-            triplets = self.mine(distances.detach(), labels, pictures)
-            self.triplets = len(triplets[0])
-            sums = self.sum_mined(distances, *triplets)
+        sums = self.sums_of(distances, labels, pictures)
         self.active_share = int(sums.active) / max(self.triplets, 1)
         counted = int(sums.nonzero) if self.reduction == "nonzero" else self.triplets
         return sums.loss / max(counted, 1)
 
-    def mine(self, distances:Tensor, labels:Tensor, pictures:Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        "Pick triplets: anchor, positive and negative row indices, each shape (T,)."
-        if self.mining == "semi_hard":
-            return semi_hard_triplets(distances, labels, pictures=pictures)
-        return batch_hard_triplets(distances, labels, pictures=pictures)
-
-    def sum_mined(self, distances:Tensor, anchors:Tensor, positives:Tensor, negatives:Tensor) -> "Sums":
-        "Sum the losses of the mined triplets."
+    def sums_of(self, distances:Tensor, labels:Tensor, pictures:Tensor) -> "Sums":
+        "Mine, and sum up the losses of what was found."
+        if self.mining == "all":
+            self.triplets = count_triplets(labels, pictures=pictures)
+            return sum_all(self, distances, labels, pictures)
+        if self.mining == "weighted":
+            heat = self.temperature
+            gaps = weighted_gaps(distances, labels, pictures=pictures, temperature=heat, swap=self.swap)
+            self.triplets = len(gaps)
+            self.uninformed = uninformed_of_all(labels, pictures)
+            return sum_losses(gaps / self.temperature, self.margin, soft=True)
+        mine = semi_hard_triplets if self.mining == "semi_hard" else batch_hard_triplets
+        anchors, positives, negatives = mine(distances.detach(), labels, pictures=pictures)
+        self.triplets = len(anchors)
         to_negatives = distances[anchors, negatives]
         if self.swap:
             to_negatives = torch.minimum(to_negatives, distances[positives, negatives])
-        gaps = distances[anchors, positives] - to_negatives
-        return sum_losses(gaps, self.margin, self.soft)
-
-    def sum_all(self, distances:Tensor, labels:Tensor, pictures:Tensor) -> "Sums":
-        "Sum the losses of all triplets, a chunk of anchors at a time."
-        anchor_bytes = 6 * len(labels) ** 2 * distances.element_size()  # up to six cubes exist at a time
-        size = max(1, int(self.chunk_bytes / anchor_bytes))
-        rows = torch.arange(len(labels), device=labels.device)
-        parts = []
-        for chunk in rows.split(size):
-            parts.append(checkpoint(self.sum_chunk, distances, labels, pictures, chunk, use_reentrant=False))
-        return Sums(*(torch.stack(column).sum() for column in zip(*parts, strict=True)))
-
-    def sum_chunk(self, distances:Tensor, labels:Tensor, pictures:Tensor, rows:Tensor) -> "Sums":
-        "Sum the losses of all triplets with these anchors: a cube of shape (anchors, positives, negatives)."
-        same_class = labels[rows, None] == labels[None, :]
-        is_positive = same_class & (pictures[rows, None] != pictures[None, :])
-        to_negatives = distances[rows][:, None, :]
-        if self.swap:
-            to_negatives = torch.minimum(to_negatives, distances[None])
-        gaps = distances[rows][:, :, None] - to_negatives
-        is_triplet = is_positive[:, :, None] & ~same_class[:, None, :]
-        # A gap of minus infinity has loss 0 and gradient 0: these entries are no triplets.
-        return sum_losses(gaps.masked_fill(~is_triplet, -torch.inf), self.margin, self.soft)
+        return sum_losses(distances[anchors, positives] - to_negatives, self.margin, self.soft)
 
 # %% ../nbs/03_loss.ipynb #4271f446
 class Sums(NamedTuple):
@@ -366,6 +330,46 @@ def sum_losses(gaps:Tensor, margin:float, soft:bool) -> Sums:
     nonzero = (losses > 0).sum()
     active = (gaps >= 0).sum() if soft else nonzero
     return Sums(losses.sum(), nonzero, active)
+
+
+def check_batch(embeddings:Tensor, labels:Tensor) -> None:
+    "Refuse embeddings and labels that are not one of each for every image."
+    if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
+        found = f"{tuple(embeddings.shape)} and {tuple(labels.shape)}"
+        raise InputError(f"Expected embeddings of shape (B, D) and labels of shape (B,), got {found}")
+
+# %% ../nbs/03_loss.ipynb #dfaba58e
+def sum_all(loss:TripletLoss, distances:Tensor, labels:Tensor, pictures:Tensor) -> Sums:
+    "Sum the losses of all triplets, a chunk of anchors at a time."
+    anchor_bytes = 6 * len(labels) ** 2 * distances.element_size()  # up to six cubes exist at a time
+    size = max(1, int(loss.chunk_bytes / anchor_bytes))
+    rows = torch.arange(len(labels), device=labels.device)
+    parts = []
+    for chunk in rows.split(size):
+        parts.append(checkpoint(sum_chunk, loss, distances, labels, pictures, chunk, use_reentrant=False))
+    return Sums(*(torch.stack(column).sum() for column in zip(*parts, strict=True)))
+
+
+def sum_chunk(loss:TripletLoss, distances:Tensor, labels:Tensor, pictures:Tensor, rows:Tensor) -> Sums:
+    "Sum the losses of all triplets with these anchors: a cube of shape (anchors, positives, negatives)."
+    same_class = labels[rows, None] == labels[None, :]
+    is_positive = same_class & (pictures[rows, None] != pictures[None, :])
+    to_negatives = distances[rows][:, None, :]
+    if loss.swap:
+        to_negatives = torch.minimum(to_negatives, distances[None])
+    gaps = distances[rows][:, :, None] - to_negatives
+    is_triplet = is_positive[:, :, None] & ~same_class[:, None, :]
+    # A gap of minus infinity has loss 0 and gradient 0: these entries are no triplets.
+    return sum_losses(gaps.masked_fill(~is_triplet, -torch.inf), loss.margin, loss.soft)
+
+
+def uninformed_of_all(labels:Tensor, pictures:Tensor) -> float:
+    "Return what a network scores that puts all images on one point, where each pair hears all negatives."
+    of_class = copies(labels)
+    negatives = len(labels) - of_class
+    pairs = (of_class - copies(torch.stack([labels, pictures]))) * (negatives > 0)  # of each anchor
+    total = (pairs * negatives.double().log1p()).sum()
+    return (total / pairs.sum()).item()  # NaN where there is no pair
 
 # %% ../nbs/03_loss.ipynb #9dca0480
 class LossProtocol(Protocol):
