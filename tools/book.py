@@ -223,6 +223,9 @@ def train_shared_network() -> None:
 
 def main(arguments: list[str]) -> int:
     os.chdir(top)
+    if unknown := {name for name in arguments if name.startswith("--")} - {"--all", "--here", "--stale"}:
+        print(__doc__, *(f"unknown: {name}" for name in unknown - {"--help"}), sep="\n")
+        return int("--help" not in unknown)
     named = [Path(name).resolve() for name in arguments if not name.startswith("--")]
     if "--here" in arguments:
         for page in named:
