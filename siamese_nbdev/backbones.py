@@ -467,3 +467,46 @@ def named_parts(backbone:Any, names:tuple[str, ...]) -> list[nn.Module]:
         raise InputError(
             f"Expected names of parts of the backbone, got {names} ({error}); the largest parts are {largest}"
         ) from error
+
+# %% ../nbs/appendix/backbones.ipynb #33b38a73
+def check_image_size(image_size:tuple[int, int]) -> tuple[int, int]:
+    "Return (height, width) as whole numbers of at least 32, or say what is wrong with them."
+    try:
+        height, width = image_size
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected image_size to be (height, width), got {image_size!r}") from error
+    advice = "take at least 32 x 32, because backbones halve it five times"
+    return (
+        check_whole("the height in image_size", height, 32, advice=advice),
+        check_whole("the width in image_size", width, 32, advice=advice),
+    )
+
+
+def check_batch(images:Tensor, image_size:tuple[int, int]) -> None:
+    "Refuse images of another type, shape or scale than the network was made for."
+    height, width = image_size
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = getattr(images, "dtype", type(images).__name__)
+        raise InputError(
+            f"Expected a float tensor of images in [0, 1], got {kind}; divide uint8 images by 255 (ImageDataset does)"
+        )
+    if images.ndim != 4 or images.shape[1:] != (3, height, width):
+        raise InputError(
+            f"Expected images of shape (B, 3, {height}, {width}), got {tuple(images.shape)}; "
+            f"ImageDataset(manifest, image_size={image_size}) resizes them"
+        )
+    is_tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] documented, only not re-exported
+    if images.device.type == "cpu" and images.numel() and not is_tracing:
+        check_scale(images)
+
+
+def check_scale(images:Tensor) -> None:
+    "Refuse images with values outside of [0, 1], or without a value."
+    smallest, largest = torch.aminmax(images.detach())
+    low = smallest.item()
+    high = largest.item()
+    if not (low >= -0.01 and high <= 1.01):  # NaN fails both
+        raise InputError(
+            f"Expected images in [0, 1], got values from {low:.2f} to {high:.2f}; "
+            "the network normalises them itself, so give it plain pixels divided by 255"
+        )
