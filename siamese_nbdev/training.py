@@ -12,9 +12,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -30,7 +29,9 @@ from siamese_nbdev.manifests import check_columns
 from siamese_nbdev.model import SiameseNet, load_model
 from siamese_nbdev.pedestrians import make_pedestrians
 from siamese_nbdev.runs import (
+    Case,
     CheckedOptions,
+    Finding,
     Run,
     Tables,
     ask_again,
@@ -41,7 +42,10 @@ from siamese_nbdev.runs import (
     current_rate,
     embed,
     embed_in_memory,
+    examine,
     finish,
+    in_per_cent,
+    is_about,
     keep_best,
     load_checkpoint,
     mean_scores,
@@ -349,62 +353,6 @@ def plot_loss(history:pd.DataFrame, ax:"Axes") -> None:
         ax.plot(history["epoch"], history["uninformed"], ls="--", color="#8C8C8C", label="uninformed network")
     ax.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     ax.legend()
-
-# %% ../nbs/04_training.ipynb #e3a713f8
-class Finding(NamedTuple):
-    "What the doctor says of one problem."
-    problem:str
-    evidence:str
-    advice:str
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    "A history as the doctor looks at it."
-    epochs:int
-    first:dict[str, float] # Each figure when it was first measured; NaN if it never was
-    last:dict[str, float] # Each figure when it was last measured
-    broken:list[int] # Epochs in which the loss is NaN
-    best_rank_1:float # Among strangers, in any epoch
-    frozen_rank_1:float|None # Before training, if known
-
-    @property
-    def is_learning(self) -> bool:
-        "Whether retrieval among strangers has become better since the first epoch."
-        return self.epochs > 1 and self.best_rank_1 - self.first["valid_rank_1"] > 0.05
-
-    @property
-    def is_measured(self) -> bool:
-        "Whether retrieval among strangers was measured."
-        return not math.isnan(self.best_rank_1)
-
-    def stands_still(self, name:str, share:float) -> bool:
-        "Whether a figure ends where it began, up to a share of it."
-        return self.epochs > 1 and is_about(self.last[name], self.first[name], share)
-
-
-def in_per_cent(value:float) -> str:
-    "Write a share in per cent; NaN is one that was not measured."
-    return "not measured" if math.isnan(value) else f"{value:.0%}"
-
-
-def is_about(value:float, other:float, share:float) -> bool:
-    "Tell whether two numbers differ by less than a share of the second; what is unknown is about nothing."
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return bool(abs(np.divide(value, other) - 1) < share)
-
-
-def examine(history:pd.DataFrame, frozen_rank_1:float|None) -> Case:
-    "Take from a history what the doctor looks at."
-    is_broken = history["loss"].isna().to_numpy()
-    return Case(
-        epochs=len(history),
-        first=history.bfill().iloc[0].to_dict(),
-        last=history.ffill().iloc[-1].to_dict(),
-        broken=history["epoch"].to_numpy(dtype=int)[is_broken].tolist() if is_broken.any() else [],
-        best_rank_1=float(np.fmax.reduce(history["valid_rank_1"].to_numpy())),
-        frozen_rank_1=frozen_rank_1,
-    )
 
 # %% ../nbs/04_training.ipynb #e3a713f9
 def healthy_case(case:Case) -> Finding:
