@@ -31,8 +31,9 @@ from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, augment, d
 from siamese_nbdev.loss import TripletLoss
 from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.pedestrians import make_pedestrians
+from siamese_nbdev.runs import Trainee
 from siamese_nbdev.runtime import deterministic, keeping_memory
-from siamese_nbdev.training import Trainee, fit
+from siamese_nbdev.training import fit
 
 batch_size = 64
 images_per_class = 4

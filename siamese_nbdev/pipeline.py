@@ -255,7 +255,7 @@ def try_training(
     import torch
 
     from siamese_nbdev.convolutions import quick_convolutions
-    from siamese_nbdev.training import has_bfloat16, new_optimizer
+    from siamese_nbdev.runs import has_bfloat16, new_optimizer
 
     device = usual_device()
     is_cuda = device.type == "cuda"
@@ -332,7 +332,8 @@ def predict_training(
 ) -> Prediction:
     "Time some steps on a few images, count what they keep in memory, and multiply."
     from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, choose_transform
-    from siamese_nbdev.training import Options, validation_bytes
+    from siamese_nbdev.runs import validation_bytes
+    from siamese_nbdev.training import Options
 
     few = train.iloc[:images]
     transform = choose_transform("auto", epochs, mirror)
@@ -681,7 +682,7 @@ def split_anew(
 
 def have_answers(manifest:pd.DataFrame) -> np.ndarray:
     "Tell which images have another one of their identity to find, shape (N,)."
-    from siamese_nbdev.training import has_answer, who_and_where
+    from siamese_nbdev.runs import has_answer, who_and_where
 
     return has_answer(*who_and_where(manifest)).numpy()
 

@@ -18,7 +18,8 @@ from types import SimpleNamespace
 from accelerate import Accelerator
 from siamese_nbdev.loss import TripletLoss
 from siamese_nbdev.model import SiameseNet
-from siamese_nbdev.training import Options, Trainee, batch_loss
+from siamese_nbdev.runs import Trainee
+from siamese_nbdev.training import Options, batch_loss
 torch.set_num_threads(1)
 accelerator = Accelerator(cpu=True)
 torch.manual_seed(0)
