@@ -72,7 +72,7 @@ def equal_error_rate(
 
 # %% ../nbs/08_verification.ipynb #6d92e255
 def verification_pairs(
-    embeddings:EmbeddingSet|list[EmbeddingSet], # Images with labels; a list holds a set a fold, pairs stay within
+    embeddings:EmbeddingSet|list[EmbeddingSet], # Images with labels; a list holds one set per fold, pairs stay within
     *,
     pairs:pd.DataFrame|str|Path|None=None, # These pairs (`path`, `other`, maybe `is_same`), or a file of them
     pairs_per_kind:int|None=None, # Most same and most different pairs of each set, drawn at random; None takes all
