@@ -557,7 +557,8 @@ def verify_list(file:Path, folder:Path, distance:float|None) -> "pd.DataFrame":
     from siamese_nbdev.embeddings import embed_images
     from siamese_nbdev.model import load_model
     from siamese_nbdev.pipeline import noted_threshold
-    from siamese_nbdev.verification import evaluate_verification, read_pairs, verification_pairs
+    from siamese_nbdev.thresholds import read_pairs
+    from siamese_nbdev.verification import evaluate_verification, verification_pairs
 
     threshold = noted_threshold(folder)
     flip = threshold is not None and threshold.flip

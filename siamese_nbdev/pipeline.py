@@ -1068,6 +1068,12 @@ def note_threshold(folder:Path, threshold:Threshold|None) -> None:
         save_threshold(folder, threshold)
 
 
+def say_cost(threshold:Threshold|None, say:Callable[[str], None]) -> None:
+    "Say so where a threshold rejects many right pairs."
+    if threshold is not None and threshold.warning:
+        say(f"Note: {threshold.warning}")
+
+
 def note_mirror(folder:Path, mirror:bool) -> None:
     "Note beside a network that a mirror image is somebody else to it; nothing where it is not."
     if not mirror:
@@ -1444,6 +1450,7 @@ def build_index(
     note_mirror(folder / "model", plan.options.mirror)
     threshold = threshold_to_use(comparison, embeddings)
     note_threshold(folder / "model", threshold)
+    say_cost(threshold, say)
     duplicates = list_near_duplicates(embeddings, across=plan.is_labelled)
     write_rows(plan.out / "duplicates.csv", duplicates)
     index = Index(embeddings)

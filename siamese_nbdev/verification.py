@@ -8,8 +8,6 @@ __all__ = ['roc', 'equal_error_rate', 'verification_pairs', 'plot_det', 'evaluat
 
 # %% ../nbs/08_verification.ipynb #b52e586b
 import math
-import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,118 +16,34 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole, is_number
-from siamese_nbdev.embeddings import EmbeddingSet, embed_images, texts_of
-from siamese_nbdev.evaluation import check_labelled, check_pair_table, files_named, identity_codes, labels_named
+from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.files import write_notes
-from siamese_nbdev.folders import look_again
-from siamese_nbdev.manifests import name_some, text_column
-from siamese_nbdev.neighbours import metrics_known, pair_distances
+from siamese_nbdev.neighbours import metrics_known
 from siamese_nbdev.pictures import write_names
-from siamese_nbdev.retrieval import exclusion_columns
-from siamese_nbdev.tables import encoding_of, find_column, name_lines, read_table, resolve_paths
+from siamese_nbdev.thresholds import (
+    Figures,
+    PairDraw,
+    check_found,
+    check_pairs,
+    check_promise,
+    check_weights,
+    count_identities,
+    crossing,
+    curve_colors,
+    distances_of_pairs,
+    error_curve,
+    finish_axes,
+    given_pairs,
+    noted_model_id,
+    pairs_needed,
+    rebuild_threshold,
+    sort_pairs,
+)
 
 if TYPE_CHECKING:  # embeddings are compared without torch: it is imported where a network runs
     from matplotlib.axes import Axes
 
     from siamese_nbdev.model import SiameseNet
-
-# %% ../nbs/08_verification.ipynb #e912d856
-kind_words = {
-    True: ("true", "t", "yes", "y", "same", "1"),
-    False: ("false", "f", "no", "n", "different", "0"),
-}
-kind_of_word = {word: kind for kind, words in kind_words.items() for word in words}
-
-
-def kinds_of(pairs:pd.DataFrame) -> pd.Series:
-    "Understand the column `is_same`, whatever it is written in; `boolean`, missing where it says nothing."
-    column = pd.Series(pairs["is_same"])
-    if column.dtype == bool:
-        return column.astype("boolean")
-    # What has one type is looked at once for each value: there may be millions.
-    codes, values = (np.arange(len(column)), column) if column.dtype == object else pd.factorize(column)
-    texts = text_column(pd.Series(values, dtype=object, name="is_same"))
-    kinds = [None if pd.isna(text) else kind_of_word.get(text.lower()) for text in texts]
-    unknown = sorted({text for text, kind in zip(texts, kinds, strict=True) if kind is None and not pd.isna(text)})
-    if unknown:
-        raise InputError(
-            f"Expected is_same to be one of {', '.join(kind_of_word)} in every pair, got {name_some(unknown)}; "
-            "true is the same identity"
-        )
-    return pd.Series(pd.array([*kinds, None], dtype="boolean")[codes], index=column.index)
-
-
-def check_pairs(pairs:pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    "Return distances of pairs and whether they are of the same identity, or say what is wrong with them."
-    missing = {"distance", "is_same"} - set(getattr(pairs, "columns", []))
-    if missing:
-        raise InputError(
-            f"Expected pairs with the columns distance and is_same, got {type(pairs).__name__} without "
-            f"{', '.join(sorted(missing))}; verification_pairs(embeddings) makes them"
-        )
-    check_pair_table(pairs, "distance", "is_same")
-    numbers = pd.Series(pd.to_numeric(pairs["distance"], errors="coerce"))
-    distances = numbers.to_numpy(np.float64, na_value=np.nan)
-    unknown = int(np.isnan(distances).sum())
-    if unknown:
-        raise InputError(f"Expected a distance for every pair, got {unknown} that are no number")
-    kinds = kinds_of(pairs)
-    undecided = int(kinds.isna().sum())
-    if undecided:
-        raise InputError(f"Expected is_same to be known of every pair, got {undecided} without; leave them out")
-    is_same = kinds.to_numpy(bool)
-    same = int(is_same.sum())
-    different = len(is_same) - same
-    if not same or not different:
-        raise InputError(
-            f"Expected pairs of both kinds, got {same} of the same identity and {different} of different ones; "
-            "give identities with two images each, and two identities or more"
-        )
-    return distances, is_same
-
-
-def check_weights(weights:np.ndarray|None, pairs:int) -> np.ndarray:
-    "Return one weight for each pair, 1 where none are given."
-    if weights is None:
-        return np.ones(pairs)
-    weights = np.asarray(weights, np.float64)
-    if weights.shape != (pairs,):
-        raise InputError(f"Expected one weight for each of {pairs} pairs, got shape {weights.shape}")
-    return weights
-
-
-@dataclass(frozen=True, eq=False)
-class SortedPairs:
-    "Pairs, nearest first; those of equal distance are accepted together."
-    order:np.ndarray # Where each pair stood before, shape (N,)
-    is_same:np.ndarray # Kind of each pair, shape (N,)
-    ends:np.ndarray # Last pair of each group of equal distances, shape (T,)
-    distances:np.ndarray # Distance of each group, shape (T,)
-
-    def sweep(
-        self,
-        weights:np.ndarray, # Weight of each pair, in the order in which they stood before, shape (N,)
-    ) -> tuple[np.ndarray, np.ndarray]: # False and true accept rate after each group, shape (T + 1,), from 0 to 1
-        "Accept group after group and note both rates."
-        weights = weights[self.order]
-        false = self.shares(np.where(self.is_same, 0, weights))
-        true = self.shares(np.where(self.is_same, weights, 0))
-        return false, true
-
-    def shares(self, weights:np.ndarray) -> np.ndarray:
-        "Add up weights and return which share of all is reached after each group."
-        reached = np.append(0., np.cumsum(weights)[self.ends])
-        with np.errstate(invalid="ignore"):
-            return reached / reached[-1]
-
-
-def sort_pairs(distances:np.ndarray, is_same:np.ndarray) -> SortedPairs:
-    "Sort pairs by their distances and find the groups of equal ones."
-    order = distances.argsort(kind="stable")
-    ordered = distances[order]
-    is_last = np.append(ordered[1:] != ordered[:-1], True)
-    ends = np.flatnonzero(is_last)
-    return SortedPairs(order, is_same[order], ends, ordered[ends])
 
 # %% ../nbs/08_verification.ipynb #7c3f08d8
 def roc(
@@ -145,16 +59,6 @@ def roc(
     thresholds = np.append(-np.inf, ordered.distances)
     return pd.DataFrame(dict(threshold=thresholds, false_accept_rate=false, true_accept_rate=true))
 
-# %% ../nbs/08_verification.ipynb #07b4b84b
-def crossing(false:np.ndarray, true:np.ndarray) -> tuple[float, int]:
-    "Find where false accepts equal false rejects: the rate there, and the first row of the curve at or behind it."
-    gap = 1 - true - false  # falls from 1 to -1
-    row = int(np.argmax(gap < 1e-12))  # 1 - 2/3 is not quite 1/3
-    before = row - 1
-    share = gap[before] / (gap[before] - gap[row])
-    rate = false[before] + share * (false[row] - false[before])
-    return float(rate), row
-
 # %% ../nbs/08_verification.ipynb #3ed51790
 def equal_error_rate(
     pairs:pd.DataFrame, # Pairs with `distance` and `is_same`
@@ -166,80 +70,9 @@ def equal_error_rate(
     rate, row = crossing(curve["false_accept_rate"].to_numpy(), curve["true_accept_rate"].to_numpy())
     return rate, float(curve["threshold"].to_numpy()[row])
 
-# %% ../nbs/08_verification.ipynb #0ffa956c
-most_pairs = 30_000_000
-
-
-def same_rows(
-    codes:np.ndarray, # Number of each image's identity, from 0, shape (N,)
-    values:list[np.ndarray], # Numbers of cameras, sessions ...: which must differ, unless one is -1, not known
-) -> np.ndarray: # Rows of both images, shape (2, S)
-    "List all pairs of one identity that are not known to be too easy."
-    by_identity = np.argsort(codes, kind="stable")
-    edges = np.cumsum(np.bincount(codes))
-    parts = []
-    for rows in np.split(by_identity, edges[:-1]):
-        first, second = np.triu_indices(len(rows), 1)
-        parts.append(np.stack([rows[first], rows[second]]))
-    pairs = np.concatenate(parts, axis=1)
-    for numbers in values:
-        first, second = pairs
-        is_too_easy = (numbers[first] == numbers[second]) & (numbers[first] >= 0)
-        pairs = pairs[:, ~is_too_easy]
-    return pairs
-
-
-def different_rows(
-    codes:np.ndarray, # Number of each image's identity, from 0, shape (N,)
-    wanted:int|None, # How many pairs; None takes all
-    rng:np.random.Generator, # Chooses
-) -> np.ndarray: # Rows of both images, shape (2, P)
-    "List pairs of different identities: all, or so many drawn at random, each once."
-    images = len(codes)
-    own_pairs = (np.bincount(codes) ** 2).sum()
-    total = int(images ** 2 - own_pairs) // 2
-    if wanted is not None and wanted <= total // 2:
-        return draw_different_rows(codes, wanted, rng)
-    every = images * (images - 1) // 2
-    if every > most_pairs:
-        raise InputError(
-            f"Expected at most {most_pairs:,} pairs at once, got {images:,} images, which make {every:,}; "
-            "draw some of them with pairs_per_kind="
-        )
-    first, second = np.triu_indices(images, 1)
-    is_different = codes[first] != codes[second]
-    pairs = np.stack([first[is_different], second[is_different]])
-    if wanted is None or wanted >= total:
-        return pairs
-    return pairs[:, rng.choice(total, wanted, replace=False)]
-
-
-def draw_different_rows(codes:np.ndarray, wanted:int, rng:np.random.Generator) -> np.ndarray:
-    "Draw images two by two until there are enough different pairs, without a list of all."
-    images = len(codes)
-    numbers = np.empty(0, np.int64)
-    while len(numbers) < wanted:
-        first, second = np.sort(rng.integers(images, size=(2, 2 * wanted)), axis=0)
-        fits = codes[first] != codes[second]
-        numbers = np.unique(np.append(numbers, first[fits] * images + second[fits]))
-    chosen = rng.choice(numbers, wanted, replace=False)
-    return np.stack(np.divmod(chosen, images))
-
-
-def distances_of_pairs(
-    vectors:np.ndarray, # Embeddings, shape (N, D)
-    first:np.ndarray, # Row of one image of each pair, shape (P,)
-    second:np.ndarray, # Row of the other
-    metric:str="euclidean", # "euclidean" or "cosine"
-) -> np.ndarray: # float32, shape (P,); smaller is closer
-    "Measure the distance of each pair."
-    check_choice("metric", metric, metrics_known)
-    vectors = np.asarray(vectors)
-    return pair_distances(vectors, vectors, first, second, metric).astype(np.float32)
-
 # %% ../nbs/08_verification.ipynb #6d92e255
 def verification_pairs(
-    embeddings:EmbeddingSet|list[EmbeddingSet], # Images with labels; a list holds a set a fold, pairs stay within
+    embeddings:EmbeddingSet|list[EmbeddingSet], # Images with labels; a list holds one set per fold, pairs stay within
     *,
     pairs:pd.DataFrame|str|Path|None=None, # These pairs (`path`, `other`, maybe `is_same`), or a file of them
     pairs_per_kind:int|None=None, # Most same and most different pairs of each set, drawn at random; None takes all
@@ -270,282 +103,6 @@ def verification_pairs(
     joined.attrs = folds[0].attrs | dict(model_id=None, unlabelled=unlabelled)  # many networks
     return joined
 
-# %% ../nbs/08_verification.ipynb #173d63b2
-@dataclass(frozen=True)
-class PairDraw:
-    "Which pairs to make of a set of images."
-    pairs_per_kind:int|None # Most pairs of each kind; None takes all
-    balanced:bool # Draw only as many different pairs as there are same ones
-    exclude_same_camera:bool # Leave out pairs of one identity and one camera
-    exclude_same:str|tuple[str, ...] # More columns like that
-    ignore_labels:str|tuple[str, ...] # Labels of images that make no pair
-    metric:str # How distances are measured
-    seed:int # Seed of the draw
-
-    def pairs_of(self, embeddings:EmbeddingSet) -> pd.DataFrame:
-        "Make the pairs of one set, ascending by row."
-        is_known = check_labelled("set", embeddings)
-        is_ignored = np.isin(embeddings.labels, labels_named(self.ignore_labels, embeddings))
-        is_paired = is_known & ~is_ignored
-        if not is_paired.all():
-            embeddings = embeddings.select(is_paired)
-        rows = self.rows_of(embeddings)
-        first, second = rows[:, np.lexsort(rows[::-1])]
-        pairs = measured_pairs(embeddings, first, second, self.metric)
-        labels = embeddings.labels
-        pairs.insert(4, "is_same", labels[first] == labels[second])
-        pairs.attrs["unlabelled"] = int((~is_known).sum())
-        return pairs
-
-    def rows_of(self, embeddings:EmbeddingSet) -> np.ndarray:
-        "Choose the pairs of one set; returns the rows of both images, shape (2, P)."
-        rng = np.random.default_rng(self.seed)
-        codes, _ = pd.factorize(embeddings.labels)
-        files, distinct = pd.factorize(embeddings.files)
-        same = same_rows(codes, [files, *self.values_of(embeddings)])
-        wanted = self.pairs_per_kind
-        if wanted is not None and same.shape[1] > wanted:
-            same = same[:, rng.choice(same.shape[1], wanted, replace=False)]
-        if self.balanced:
-            wanted = same.shape[1]
-        different = different_rows(codes, wanted, rng)
-        if len(distinct) < len(files):  # a file under two labels meets itself
-            first, second = files[different]
-            different = different[:, (first != second) | (first < 0)]
-        return np.concatenate([same, different], axis=1)
-
-    def values_of(self, embeddings:EmbeddingSet) -> list[np.ndarray]:
-        "Number cameras, sessions and whatever else tells that a pair is too easy; -1 where it is not known."
-        columns = exclusion_columns(embeddings, embeddings, self.exclude_same_camera, self.exclude_same)
-        values = [texts_of(pd.Series(embeddings.manifest[column])) for column in columns]
-        return [pd.factorize(texts)[0] for texts in values]
-
-
-usual_columns = ["path", "other", "label", "other_label", "is_same", "distance"]
-
-
-def measured_pairs(embeddings:EmbeddingSet, first:np.ndarray, second:np.ndarray, metric:str) -> pd.DataFrame:
-    "Name the images of pairs of rows, and measure their distances; `label` and `other_label` are there if known."
-    paths = embeddings.manifest["path"].to_numpy()
-    pairs = pd.DataFrame(dict(path=paths[first], other=paths[second]))
-    if "label" in embeddings.manifest:
-        labels = embeddings.labels
-        pairs["label"] = labels[first]
-        pairs["other_label"] = labels[second]
-    pairs["distance"] = distances_of_pairs(embeddings.vectors, first, second, metric)
-    flip = bool(embeddings.meta.get("flip", False))
-    pairs.attrs.update(metric=metric, flip=flip, model_id=embeddings.meta.get("model_id"))
-    return pairs
-
-# %% ../nbs/08_verification.ipynb #fa84dbeb
-def given_pairs(
-    embeddings, # EmbeddingSet; a list is refused
-    pairs:pd.DataFrame|str|Path, # Pairs of their files, or a file of them
-    draw:PairDraw, # What else was asked for; only its metric can be
-) -> pd.DataFrame: # As `verification_pairs` returns it, in the order given, with the other columns of the pairs
-    "Measure pairs that somebody else chose."
-    check_nothing_drawn(embeddings, draw)
-    asked = read_pairs(pairs) if isinstance(pairs, str|Path) else pairs
-    check_pair_table(asked, "path", "other", *[name for name in usual_columns[2:] if name in asked])
-    asked = asked.reset_index(drop=True)
-    first = rows_named(embeddings, asked, "path")
-    second = rows_named(embeddings, asked, "other")
-    itself = int((embeddings.files[first] == embeddings.files[second]).sum())
-    if not len(asked) or itself:
-        got = f"{itself} of one file and itself" if itself else "none"
-        raise InputError(f"Expected pairs of two images each, got {got}; leave them out")
-    measured = measured_pairs(embeddings, first, second, draw.metric)
-    measured.insert(len(measured.columns) - 1, "is_same", kinds_decided(asked, measured))
-    labels = embeddings.manifest.get("label", pd.Series(index=embeddings.manifest.index, dtype="str"))
-    unlabelled = int(labels.iloc[np.union1d(first, second)].isna().sum())
-    joined = measured.join(asked.drop(columns=usual_columns, errors="ignore"))
-    joined.attrs = measured.attrs | dict(unlabelled=unlabelled)
-    return joined
-
-
-def check_nothing_drawn(embeddings, draw:PairDraw) -> None:
-    "Refuse to choose among pairs that are given, and more than one set."
-    if not isinstance(embeddings, EmbeddingSet):
-        raise InputError(
-            f"Expected one EmbeddingSet with pairs=, got {type(embeddings).__name__}; take each fold's pairs "
-            "from its own set, and join the tables with pd.concat"
-        )
-    chosen = [name for name in ("pairs_per_kind", "balanced", "exclude_same", "ignore_labels") if getattr(draw, name)]
-    if chosen:
-        raise InputError(f"Expected pairs= alone, which are taken as they are, got {', '.join(chosen)} too")
-
-
-def rows_named(embeddings:EmbeddingSet, pairs:pd.DataFrame, column:str) -> np.ndarray:
-    "Find the row of each file in a column of pairs, or say which are not in the set."
-    row_of = {file: row for row, file in enumerate(embeddings.files) if file is not None}
-    rows = [row_of.get(file, -1) for file in files_named(embeddings, pairs, column)]
-    found = np.array(rows, dtype=np.int64)
-    unknown = pairs.loc[found < 0, column].astype(str).unique().tolist()
-    if unknown:
-        raise InputError(
-            f"Expected pairs of images in the set, got {len(unknown)} files that are not: {name_some(unknown, 3)}; "
-            "embed them too, or give the folder they lie in: read_pairs(file, folder)"
-        )
-    return found
-
-
-def kinds_decided(asked:pd.DataFrame, measured:pd.DataFrame) -> np.ndarray:
-    "Say of pairs whether they are of one identity: as the list says, else as labels do; refuse where they disagree."
-    nothing = pd.Series(pd.NA, index=measured.index, dtype="boolean")
-    stated = kinds_of(asked) if "is_same" in asked else nothing
-    by_label = nothing
-    if "label" in measured:
-        is_known = measured["label"].notna() & measured["other_label"].notna()
-        by_label = (measured["label"] == measured["other_label"]).astype("boolean").where(is_known)
-    differs = np.asarray(stated.ne(by_label).fillna(False), dtype=bool)
-    if differs.any():
-        row = measured.iloc[differs.argmax()]
-        raise InputError(
-            f"Expected is_same to agree with the labels, got {differs.sum()} pairs where it does not, the first "
-            f"{row['path']} ({row['label']}) and {row['other']} ({row['other_label']}); correct one of them"
-        )
-    kinds = pd.Series(stated.fillna(by_label))
-    check_repeats(measured, kinds)
-    unknown = int(kinds.isna().sum())
-    if unknown:
-        raise InputError(
-            f"Expected is_same or two labels for every pair, got {unknown} pairs without; "
-            "add a column is_same, or leave them out"
-        )
-    return kinds.to_numpy(bool)
-
-# %% ../nbs/08_verification.ipynb #11c919a0
-def check_repeats(pairs:pd.DataFrame, kinds:pd.Series) -> None:
-    "Refuse a list that says of two images that they are the same, and that they are different."
-    first:dict[frozenset, bool] = {}
-    twofold = set()
-    for path, other, kind in zip(pairs["path"], pairs["other"], kinds, strict=True):
-        both = frozenset((path, other))
-        if not pd.isna(kind) and first.setdefault(both, kind) != kind:
-            twofold.add(both)
-    if twofold:
-        raise InputError(
-            f"Expected one kind for every pair, got {len(twofold)} that are same in one row and different in another, "
-            f"the first {' and '.join(sorted(min(twofold, key=sorted)))}; correct or drop them"
-        )
-
-
-def read_pairs(
-    file:str|Path, # CSV with the columns `path` and `other`, or LFW's pairs.txt
-    folder:str|Path|None=None, # Where relative paths start; None is the folder of the file
-    *,
-    ending:str=".jpg", # How pictures end that LFW's list names by number
-) -> pd.DataFrame: # `path` and `other`, absolute; `is_same` and `fold` where the file says it, other columns as text
-    "Read pairs of files."
-    file = Path(file)
-    folder = (file.parent if folder is None else Path(folder)).absolute()
-    if not file.is_file():
-        raise FileNotFoundError(f"Expected a list of pairs, found no file at {file}; {look_again}")
-    with open(file, "rb") as stream:
-        header = re.fullmatch(rb"\s*(\d+)(?:\s+(\d+))?\s*", stream.readline())
-    if header:
-        return read_lfw_pairs(file, folder, ending)
-    table = read_table(file, ["path", "other"])
-    gaps = table["path"].isna().to_numpy() | table["other"].isna().to_numpy()
-    if gaps.any():
-        raise InputError(f"Expected two files in every row of {file}, got a gap in {name_lines(gaps)}; drop these rows")
-    for column in ("path", "other"):
-        table[column] = resolve_paths(folder, table[column])
-    kind = find_column(table, "is_same")
-    return table.rename(columns={kind: "is_same"}) if kind else table
-
-
-def read_lfw_pairs(file:Path, folder:Path, ending:str) -> pd.DataFrame:
-    "Read the list of Labeled Faces in the Wild: names and numbers of pictures, fold by fold."
-    text = file.read_text(encoding=encoding_of(file), errors="replace")
-    header, *lines = [line.strip() for line in text.splitlines() if line.strip()]
-    numbers = [int(number) for number in header.split()]
-    folds = numbers[0] if len(numbers) == 2 else 1
-    size = 2 * numbers[-1]
-    if len(lines) != folds * size:
-        raise InputError(
-            f"Expected {folds} folds of {size} pairs in {file}, as its first line says, got {len(lines)} pairs"
-        )
-    rows = []
-    for number, line in enumerate(lines):
-        pictures = [folder / who / f"{who}_{which:04d}{ending}" for who, which in pictures_of(line)]
-        path, other = (picture.as_posix() for picture in pictures)
-        is_same = pictures[0].parent == pictures[1].parent
-        rows.append((path, other, is_same, number // size))
-    table = pd.DataFrame(rows, columns=["path", "other", "is_same", "fold"])
-    return table if len(numbers) == 2 else table.drop(columns="fold")
-
-
-def pictures_of(line:str) -> list[tuple[str, int]]:
-    "Read a line of LFW's list: whose pictures a pair holds, and their numbers."
-    words = [word.strip() for word in line.split("\t" if "\t" in line else None)]
-    if len(words) == 3:
-        words.insert(2, words[0])
-    if len(words) != 4 or not (words[1].isdecimal() and words[3].isdecimal()):
-        raise InputError(f"Expected a name and two numbers, or twice a name and a number, in every line, got {line!r}")
-    return [(words[0], int(words[1])), (words[2], int(words[3]))]
-
-# %% ../nbs/08_verification.ipynb #357e8f28
-curve_colors = ("#4C72B0", "#8C8C8C", "#DD8452", "#8172B3", "#55A868")
-tick_rates = (1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
-
-
-def quantile(rates) -> np.ndarray:
-    "Stretch rates in (0, 1) as the normal distribution's quantile does."
-    import torch
-
-    return torch.special.ndtri(torch.as_tensor(np.asarray(rates, np.float64))).numpy()
-
-
-@dataclass(frozen=True, eq=False)
-class ErrorCurve:
-    "False accepts and false rejects of one table of pairs, ready to be drawn."
-    rates:np.ndarray # Both rates at every threshold, shape (T, 2); no error at all is half an error
-    equal_error_rate:float # Where the two are the same
-    different:int # Different pairs behind it
-
-    def draw(self, ax:"Axes", color:str, name:str|None) -> None:
-        "Draw the curve, and a dot at its equal error rate."
-        rates = self.rates
-        if len(rates) > 20_000:
-            rows = np.unique(np.linspace(0, len(rates) - 1, 3000).astype(int))
-            rates = rates[rows]
-        x, y = quantile(rates).T
-        ax.plot(x, y, color=color, label=name and f"{name} ({self.equal_error_rate:.1%})")
-        lowest, highest = quantile([1e-5, 0.99])
-        spot = quantile([self.equal_error_rate]).clip(lowest, highest)
-        ax.plot(spot, spot, "o", ms=5, color=color)
-
-
-def error_curve(pairs:pd.DataFrame) -> ErrorCurve:
-    "Compute both error rates of pairs at every threshold."
-    curve = roc(pairs)
-    false = curve["false_accept_rate"].to_numpy()
-    true = curve["true_accept_rate"].to_numpy()
-    same = int(kinds_of(pairs).sum())
-    different = len(pairs) - same
-    floors = 0.5 / np.array([different, same])
-    rates = np.stack([false, 1 - true], axis=1).clip(floors, 1 - floors)
-    rate, _ = crossing(false, true)
-    return ErrorCurve(rates, rate, different)
-
-
-def finish_axes(ax:"Axes", curves:list[ErrorCurve]) -> None:
-    "Draw the diagonal and the area where fewer than three different pairs are left, and name what is drawn."
-    lowest = np.min([curve.rates.min(axis=0) for curve in curves], axis=0)
-    left, bottom = lowest.clip(1e-5, 0.01)
-    across = quantile([left, 0.7])
-    upwards = quantile([bottom, 0.7])
-    ax.plot(across, across, color="#BBBBBB", lw=0.8, zorder=0)
-    fewest = min(curve.different for curve in curves)
-    uncertain = quantile([left, min(3 / fewest, 0.69)])
-    ax.axvspan(*uncertain, color="#EEEEEE", lw=0, zorder=0)
-    ax.set(xlabel="false accept rate, per cent", ylabel="false reject rate, per cent")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(quantile(tick_rates), [f"{100 * rate:g}" for rate in tick_rates])
-    ax.set(xlim=across, ylim=upwards)
-    ax.grid(alpha=0.3)
-
 # %% ../nbs/08_verification.ipynb #c896fee6
 def plot_det(
     pairs:pd.DataFrame|dict[str, pd.DataFrame], # Pairs with `distance` and `is_same`, or such tables by name
@@ -575,40 +132,6 @@ def plot_det(
         )
         write_names(legend)
     return ax
-
-# %% ../nbs/08_verification.ipynb #bde159fb
-def draw_identities(
-    pairs:pd.DataFrame, # Pairs with `label`, `other_label` and `is_same`
-    repeats:int=1000, # Draws
-    seed:int=0, # Seed of the draws
-) -> Iterator[np.ndarray]: # Weight of each pair, shape (N,), draw by draw
-    "Draw identities with replacement; a pair of two weighs the product of their counts, of one its count (Owen 2007)."
-    missing = {"label", "other_label"} - set(pairs.columns)
-    if missing:
-        raise InputError(
-            "Expected pairs with the columns label and other_label to draw identities, "
-            f"{', '.join(sorted(missing))} missing; take repeats=0 to do without intervals"
-        )
-    codes, names = identities_of(pairs)
-    first = codes[:len(pairs)]
-    second = codes[len(pairs):]
-    unknown = int(((first < 0) | (second < 0)).sum())
-    if unknown:
-        raise InputError(
-            f"Expected two labels for every pair to draw identities, got {unknown} pairs without; "
-            "leave them out, or take repeats=0 to do without intervals"
-        )
-    is_same = kinds_of(pairs).to_numpy(bool)
-    rng = np.random.default_rng(seed)
-    chances = np.full(len(names), 1 / len(names))
-    for _ in range(repeats):
-        times = rng.multinomial(len(names), chances).astype(np.float64)
-        yield np.where(is_same, times[first], times[first] * times[second])
-
-
-def identities_of(pairs:pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    "Number the identities of all first images, then of all second ones; -1 where it is not known."
-    return identity_codes([*pairs["label"], *pairs["other_label"]])
 
 # %% ../nbs/08_verification.ipynb #caccc78f
 def evaluate_verification(
@@ -645,74 +168,8 @@ def evaluate_verification(
     table.attrs.update(same_pairs=same, different_pairs=different, identities=count_identities(pairs))
     return table
 
-# %% ../nbs/08_verification.ipynb #34964216
-@dataclass(frozen=True)
-class Figures:
-    "Which figures to read off a curve."
-    false_accept_rates:tuple[float, ...] # Rates at which to report the true accept rate
-    fixed:int|None # Row of the curve at which to report both rates; None reports none
-
-    def names(self) -> list[str]:
-        "Name the figures."
-        names = ["equal_error_rate"]
-        names += [f"true_accept_at_{rate:g}" for rate in self.false_accept_rates]
-        if self.fixed is not None:
-            names += ["false_accept_rate", "true_accept_rate"]
-        return names
-
-    def read(
-        self,
-        false:np.ndarray, # False accept rate after each group of pairs
-        true:np.ndarray, # True accept rate
-    ) -> tuple[list[float], list[int]]: # The figures, and the rows of the curve that they stand for
-        "Read the figures off a curve."
-        rate, row = crossing(false, true)
-        values = [rate]
-        rows = [row]
-        for wanted in self.false_accept_rates:
-            row = int(np.searchsorted(false, wanted, side="right")) - 1
-            values.append(true[row])
-            rows.append(row)
-        if self.fixed is not None:
-            values += [false[self.fixed], true[self.fixed]]
-            rows += [self.fixed, self.fixed]
-        return values, rows
-
-    def intervals(
-        self,
-        pairs:pd.DataFrame, # Pairs with `label` and `other_label`
-        ordered:SortedPairs, # The same pairs, sorted
-        repeats:int, # Draws; 0 returns NaN
-        seed:int, # Seed of the draws
-    ) -> tuple[np.ndarray, np.ndarray]: # Lower and upper ends
-        "Draw identities again and again, and return the middle 95 % of each figure."
-        nothing = [math.nan] * len(self.names())
-        if not repeats:
-            return np.array(nothing), np.array(nothing)
-        draws = []
-        for weights in draw_identities(pairs, repeats, seed):
-            false, true = ordered.sweep(weights)
-            has_both = not (math.isnan(false[-1]) or math.isnan(true[-1]))  # a draw without one kind says nothing
-            draws.append(self.read(false, true)[0] if has_both else nothing)
-        low, high = np.nanquantile(draws, [0.025, 0.975], axis=0)
-        return low, high
-
-
-def count_identities(pairs:pd.DataFrame) -> int|None:
-    "Count the identities in pairs; None where not all of them are known."
-    if not {"label", "other_label"} <= set(pairs.columns):
-        return None
-    codes, names = identities_of(pairs)
-    return len(names) if (codes >= 0).all() else None
-
-# %% ../nbs/08_verification.ipynb #34e41926
-def pairs_needed(
-    false_accept_rate:float, # Rate to claim, in (0, 1)
-    level:float=0.95, # Confidence of the claim
-) -> int: # Fewest independent pairs of different identities, none of them accepted, that support it
-    "Count the pairs that a claimed false accept rate needs at the very least (the rule of three, exactly)."
-    check_share("false_accept_rate", false_accept_rate)
-    return math.ceil(math.log(1 - level) / math.log1p(-false_accept_rate))
+# %% ../nbs/08_verification.ipynb #cae54192
+most_rejected = 0.2  # share of right pairs; a threshold that rejects more is warned of
 
 # %% ../nbs/08_verification.ipynb #179181dc
 @dataclass(frozen=True)
@@ -732,6 +189,18 @@ class Threshold:
     flip:bool=False # Whether embeddings averaged an image with its mirror image
     model_id:str|None=None # Network whose distances these are, where it is one
 
+    @property
+    def warning(self) -> str:
+        "Say so where this threshold rejects more than a fifth of the right pairs; else an empty text."
+        rejected = 1 - self.true_accept_rate
+        if rejected <= most_rejected:
+            return ""
+        return (
+            f"the threshold {self.distance:.3f} rejects {rejected:.1%} of {self.same_pairs:,} right pairs; "
+            f"accept more than {self.target:.1%} of the strangers, add identities to train on, "
+            "or compare with several images of each identity"
+        )
+
 # %% ../nbs/08_verification.ipynb #ed876722
 def fit_threshold(
     pairs:pd.DataFrame, # Pairs of validation identities, which neither training nor the test has seen
@@ -741,7 +210,16 @@ def fit_threshold(
     seed:int=0, # Seed of the draws
 ) -> Threshold:
     "Find the largest distance that meets a target false accept rate, or say how many pairs the target would need."
-    distance = largest_distance(pairs, false_accept_rate)
+    check_promise(pairs, false_accept_rate)
+    curve = roc(pairs)
+    is_met = (curve["false_accept_rate"] <= false_accept_rate).to_numpy()
+    distance = float(curve["threshold"].to_numpy()[is_met][-1])
+    check_found(distance, pairs, false_accept_rate)
+    return measure_threshold(pairs, distance, false_accept_rate, repeats, seed)
+
+# %% ../nbs/08_verification.ipynb #1fc2aa56
+def measure_threshold(pairs:pd.DataFrame, distance:float, target:float, repeats:int, seed:int) -> Threshold:
+    "Measure both rates of pairs at a distance, and note what they rest on."
     identities = count_identities(pairs)
     scores = evaluate_verification(
         pairs,
@@ -754,7 +232,7 @@ def fit_threshold(
     kept = scores.loc["true_accept_rate"]
     return Threshold(
         distance=distance,
-        target=false_accept_rate,
+        target=target,
         false_accept_rate=float(rate["value"]),
         low=float(rate["low"]),
         high=float(rate["high"]),
@@ -762,34 +240,11 @@ def fit_threshold(
         different_pairs=scores.attrs["different_pairs"],
         same_pairs=scores.attrs["same_pairs"],
         identities=identities,
-        pairs_needed=pairs_needed(false_accept_rate),
+        pairs_needed=pairs_needed(target),
         metric=pairs.attrs.get("metric", "euclidean"),
         flip=pairs.attrs.get("flip", False),
         model_id=pairs.attrs.get("model_id"),
     )
-
-# %% ../nbs/08_verification.ipynb #1fc2aa56
-def largest_distance(pairs:pd.DataFrame, false_accept_rate:float) -> float:
-    "Find the largest distance at which at most this share of different pairs is accepted, or say why there is none."
-    needed = pairs_needed(false_accept_rate)
-    _, is_same = check_pairs(pairs)
-    different = int((~is_same).sum())
-    if different < needed:
-        within_reach = math.ceil(3e4 / different) / 1e4
-        raise InputError(
-            f"Expected at least {needed:,} pairs of different identities to claim a false accept rate of "
-            f"{false_accept_rate:g}, got {different:,}; add identities, or ask for {within_reach:g} or more"
-        )
-    curve = roc(pairs)
-    thresholds = curve["threshold"].to_numpy()
-    is_met = curve["false_accept_rate"].to_numpy() <= false_accept_rate
-    distance = float(thresholds[is_met][-1])
-    if distance == -np.inf:
-        raise InputError(
-            f"Expected a distance that accepts at most {false_accept_rate:g} of the different pairs, got none: "
-            f"more than that share lies at the smallest distance of all, {thresholds[1]:g}; did the network collapse?"
-        )
-    return distance
 
 # %% ../nbs/08_verification.ipynb #4af2519e
 def save_threshold(
@@ -835,37 +290,13 @@ def load_threshold(
             f"Expected a threshold noted in {file}, found none; "
             "save one with save_threshold(folder, fit_threshold(pairs)), or give a distance"
         )
-    threshold = threshold_from(values, file)
+    threshold = rebuild_threshold(Threshold, values, file)
     if threshold.model_id != noted_model_id(folder, notes):
         raise InputError(
             f"Expected a threshold of the network in {folder}, got one of another ({threshold.model_id}); "
             "fit and save it again"
         )
     return threshold
-
-# %% ../nbs/08_verification.ipynb #9c75b1fc
-def noted_model_id(folder:Path, notes:dict) -> str:
-    "Say which network lies in a folder; one whose notes do not tell is loaded."
-    from siamese_nbdev.model import load_model
-
-    return notes.get("model_id") or load_model(folder).model_id()
-
-
-def threshold_from(values:object, file:Path) -> Threshold:
-    "Rebuild a threshold from what was noted in a file."
-    fields = dict(values) if isinstance(values, dict) else {}
-    if "people" in fields:  # the name it had in the first thresholds
-        fields["identities"] = fields.pop("people")
-    for end in ("low", "high"):
-        if fields.get(end) is None:
-            fields[end] = math.nan
-    try:
-        return Threshold(**fields)
-    except TypeError as error:
-        raise InputError(
-            f"Expected a threshold as save_threshold writes it in {file}, got {values!r} ({error}); "
-            "fit and save it again"
-        ) from error
 
 # %% ../nbs/08_verification.ipynb #77c2c9d6
 @dataclass(frozen=True)
