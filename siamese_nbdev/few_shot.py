@@ -14,9 +14,10 @@ import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
-from siamese_nbdev.evaluation import bootstrap_interval, labelled_only
+from siamese_nbdev.evaluation import bootstrap_interval
 from siamese_nbdev.manifests import check_table, file_keys, text_column
 from siamese_nbdev.neighbours import distances_between
+from siamese_nbdev.ranking import labelled_only
 
 # %% ../nbs/09_few_shot.ipynb #054044c0
 def class_prototypes(
