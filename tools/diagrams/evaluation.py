@@ -77,8 +77,8 @@ def evaluation_counted() -> Drawing:
     scores = evaluate_queries(gallery.select([0]), gallery, ks=(1,)).iloc[0]
     drawing = Drawing(
         760, 258, "What counts in a ranking",
-        "Five images, nearest first. The query itself and a picture of the same person from the same camera are crossed "
-        "out. What is left is a wrong image at rank 1, a picture of nobody known at rank 2, a right one at rank 3.",
+        "Five images, nearest first. The query itself and a picture of the same person from the same camera are "
+        "crossed out. What is left is a wrong image at rank 1, a picture of nobody known at rank 2, a right one at rank 3.",
     )
     names = ["the query itself", "Ann, camera 1", "Bob, camera 1", "nobody known", "Ann, camera 2"]
     drawing.text(24, 32, "The query: Ann, seen by camera 1", 16, "anchor", align="start", bold=True)
@@ -277,8 +277,8 @@ def evaluation_votes() -> Drawing:
     assert suspects["path"].tolist() == ["0.png"]
     drawing = Drawing(
         760, 260, "Outvoted by the neighbours",
-        "One image labelled Ann lies among images of Bob, far from the other images of Ann. Lines join it with its three "
-        "nearest, all of Bob.",
+        "One image labelled Ann lies among images of Bob, far from the other images of Ann. Lines join it with its "
+        "three nearest, all of Bob.",
     )
 
     def at(point) -> tuple[float, float]:
