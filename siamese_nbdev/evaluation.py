@@ -38,7 +38,7 @@ from siamese_nbdev.ranking import (
 def ranking_metrics(
     is_right:np.ndarray, # Whether each ranked image is right, nearest first, bool (Q, N); left-out ones are last, False
     ks:tuple[int, ...]=(1, 5, 10), # Cut-offs for Rank-k, precision and recall
-) -> pd.DataFrame: # One row a query; NaN where it has no right image at all
+) -> pd.DataFrame: # One row per query; NaN where it has no right image at all
     "Compute the figures of every ranking."
     check_cut_offs(ks)
     # Only right images add anything, and they are few: everything below is a sum over them.
@@ -80,7 +80,7 @@ def check_cut_offs(ks:tuple[int, ...]) -> None:
 
 # %% ../nbs/07_evaluation.ipynb #28878768
 def bootstrap_interval(
-    values:np.ndarray, # One figure a query, shape (Q,) or (Q, M); NaN is left out
+    values:np.ndarray, # One figure per query, shape (Q,) or (Q, M); NaN is left out
     groups:np.ndarray, # Identity of each query, shape (Q,)
     *,
     repeats:int=1000, # Draws
@@ -105,7 +105,7 @@ def bootstrap_interval(
 
 # %% ../nbs/07_evaluation.ipynb #d9fb5ba7
 def sums_by_identity(
-    values:np.ndarray, # One figure a query, float64, shape (Q,) or (Q, M)
+    values:np.ndarray, # One figure per query, float64, shape (Q,) or (Q, M)
     groups:np.ndarray, # Identity of each query, shape (Q,)
 ) -> tuple[np.ndarray, np.ndarray]: # Sum of the known values of each identity, and how many they are; both (I, M)
     "Add the values of each identity, NaN left out."
@@ -126,8 +126,8 @@ def sums_by_identity(
 
 # %% ../nbs/07_evaluation.ipynb #0d84c627
 def evaluate_queries(
-    query:EmbeddingSet, # Questions; who has no label does not ask
-    gallery:EmbeddingSet|None=None, # Answers; who has no label is wrong for everyone. None: all search all others
+    query:EmbeddingSet, # Questions; an image without a label does not ask
+    gallery:EmbeddingSet|None=None, # Answers; one without a label is wrong for everyone. None: all search all others
     *,
     distances:np.ndarray|None=None, # Ready-made distances, shape (Q, G)
     metric:str="euclidean", # "euclidean" or "cosine"
@@ -136,7 +136,7 @@ def evaluate_queries(
     ignore_labels:str|tuple[str, ...]=(), # Images with these labels are never asked, and neither right nor wrong
     ignore_pairs:pd.DataFrame|None=None, # Images `path` and `other` that are neither right nor wrong for each other
     ks:tuple[int, ...]=(1, 5, 10), # Cut-offs
-) -> pd.DataFrame: # One row a query, in order: `path`, `label`, every figure; NaN: not asked, or no match
+) -> pd.DataFrame: # One row per query, in order: `path`, `label`, every figure; NaN: not asked, or no match
     "Score every query on its own."
     left_out = find_left_out(
         query,
@@ -171,8 +171,8 @@ def score_queries(
 
 # %% ../nbs/07_evaluation.ipynb #9a15fda3
 def evaluate_retrieval(
-    query:EmbeddingSet, # Questions; who has no label does not ask
-    gallery:EmbeddingSet|None=None, # Answers; who has no label is wrong for everyone. None: all search all others
+    query:EmbeddingSet, # Questions; an image without a label does not ask
+    gallery:EmbeddingSet|None=None, # Answers; one without a label is wrong for everyone. None: all search all others
     *,
     distances:np.ndarray|None=None, # Ready-made distances, shape (Q, G), such as re-ranked ones
     metric:str="euclidean", # "euclidean" or "cosine"
@@ -240,7 +240,7 @@ def compare_retrieval(
 
 # %% ../nbs/07_evaluation.ipynb #e07c0de1
 def labels_and_figures(scores:pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    "Return labels and figures of scores, one row a query, numbered from 0; refuse figures that are no numbers."
+    "Return labels and figures of scores, one row per query, numbered from 0; refuse figures that are no numbers."
     check_columns(scores, "path", "label")
     scores = scores.reset_index(drop=True)
     labels = text_column(pd.Series(scores["label"]))
@@ -264,11 +264,11 @@ def check_same_figures(own:pd.DataFrame, other:pd.DataFrame) -> None:
 
 
 def chance_by_signs(
-    gaps:pd.DataFrame, # Difference of each query's figures, one column a figure
+    gaps:pd.DataFrame, # Difference of each query's figures, one column per figure
     labels:np.ndarray, # Identity of each query
     flips:int, # Draws
     seed:int, # Seed of the draws
-) -> np.ndarray: # In (0, 1], one a figure; NaN where no gap is known
+) -> np.ndarray: # In (0, 1], one per figure; NaN where no gap is known
     "Flip the signs of identities' differences, and count how often the sum is as far from 0 as the real one."
     flips = check_whole("flips", flips)
     # If the networks were equal, each identity's gap could as well have had the other sign.

@@ -187,7 +187,7 @@ def plot_similarity_map(
 
 # %% ../nbs/10_explain.ipynb #98b661cc
 def check_maps(result:SimilarityMap, against:SimilarityMap|None, names:tuple[str, ...]) -> tuple[str, ...]:
-    "Refuse what is no map, maps of different first images, and names that do not suffice; returns names with room."
+    "Refuse what is no map, maps of different first images, and names that do not suffice; returns names that fit."
     if not isinstance(result, SimilarityMap):
         got = type(result).__name__
         raise InputError(f"Expected a SimilarityMap, got {got}; similarity_map(model, first, second) returns one")
@@ -275,7 +275,7 @@ def about(result:SimilarityMap) -> str:
     return f"approximate ({result.note}), {grid}"
 
 # %% ../nbs/10_explain.ipynb #24652d1a
-NAME_ROOM = 24  # characters of a name that have room above a picture
+NAME_ROOM = 24  # characters of a name that fit above a picture
 SWINGS = (0.0, -0.05, 0.05, -0.1, 0.1)  # how far lines between places bend, in heights of a picture
 signed_colours = LinearSegmentedColormap.from_list("signed", ["#C44E52", "#FFFFFF", "#55A868"])
 

@@ -44,10 +44,10 @@ def class_prototypes(
 
 # %% ../nbs/09_few_shot.ipynb #8165af35
 def classify_episode(
-    support:EmbeddingSet, # Known images, with `label`, as many of each class as there are; who has none is left out
+    support:EmbeddingSet, # Known images, with `label`, as many of each class as there are; those without are left out
     query:EmbeddingSet, # Images to be named; labels are used only to say what was right
     *,
-    max_distance:float|None=None, # Who is farther from every class is nobody of these; None names everybody
+    max_distance:float|None=None, # A query farther from every class is nobody of these; None names all
 ) -> pd.DataFrame: # Row by row `path`, `label`, `predicted`, `distance`, `runner_up`, `second_distance`, `correct`
     "Name each query after the nearest prototype, on a tie after the first in the alphabet; `correct` may be missing."
     if not len(query):
@@ -101,10 +101,10 @@ class Episode(NamedTuple):
 
 
 def few_shot_groups(
-    images:pd.DataFrame|EmbeddingSet|np.ndarray|list, # Manifest, embeddings, or one label a row
+    images:pd.DataFrame|EmbeddingSet|np.ndarray|list, # Manifest, embeddings, or one label per row
     cross_camera:bool=True, # Keep rows of different cameras apart, where cameras are known
 ) -> list[list[np.ndarray]]: # For each class, sorted by name, groups of rows; support and queries never share a group
-    "Group the rows of every class by camera, where that is known, else by file; who has no label is no class."
+    "Group the rows of every class by camera, where that is known, else by file; rows without a label are no class."
     manifest = labelled_rows(images)
     names = group_names(manifest, cross_camera)
     found = {}

@@ -78,7 +78,8 @@ def evaluation_counted() -> Drawing:
     drawing = Drawing(
         760, 258, "What counts in a ranking",
         "Five images, nearest first. The query itself and a picture of the same person from the same camera are "
-        "crossed out. What is left is a wrong image at rank 1, a picture of nobody known at rank 2, a right one at rank 3.",
+        "crossed out. What is left is a wrong image at rank 1, a picture of nobody known at rank 2, a right one at "
+        "rank 3.",
     )
     names = ["the query itself", "Ann, camera 1", "Bob, camera 1", "nobody known", "Ann, camera 2"]
     drawing.text(24, 32, "The query: Ann, seen by camera 1", 16, "anchor", align="start", bold=True)

@@ -61,7 +61,8 @@ def explain_map() -> Drawing:
     drawing.text(24, 324, "0.36 + 0.12 + 0.64 − 0.16 =", 18, align="start", mono=True)
     drawing.text(336, 324, signed(shares.sum()), 20, align="start", bold=True)
     drawing.text(402, 324, "the similarity of A and B", 17, align="start")
-    drawing.text(24, 354, "place vectors: divided by the number of places, and by the length of the mean", 15, "soft", "start")
+    words = "place vectors: divided by the number of places, and by the length of the mean"
+    drawing.text(24, 354, words, 15, "soft", "start")
     return drawing
 
 

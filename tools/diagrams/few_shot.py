@@ -48,9 +48,9 @@ def few_shot_plane() -> Drawing:
     scale = 44.0
     drawing = Drawing(
         760, 420, "The plane of the prototypes",
-        "Two known points of each of three classes, and the mean of each pair. Borders run halfway between the means and "
-        "part the plane into three fields. The first query lies in the field of a, though a point of b is nearest to it; "
-        "the second lies in the field of b.",
+        "Two known points of each of three classes, and the mean of each pair. Borders run halfway between the means "
+        "and part the plane into three fields. The first query lies in the field of a, though a point of b is nearest "
+        "to it; the second lies in the field of b.",
     )
 
     def at(point) -> tuple[float, float]:
