@@ -7,12 +7,9 @@ __all__ = ['bootstrap_interval', 'evaluate_queries', 'evaluate_retrieval', 'comp
            'near_duplicates', 'find_label_errors']
 
 # %% ../nbs/07_evaluation.ipynb #6f9ea9bf
-import hashlib
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -20,16 +17,28 @@ from PIL import Image
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_share, check_whole
 from siamese_nbdev.data import as_manifest, check_columns, read_image
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
+from siamese_nbdev.embeddings import EmbeddingSet
 from siamese_nbdev.manifests import file_keys, name_some, text_column
-from siamese_nbdev.neighbours import distances_between, metrics_known, nearest
-from siamese_nbdev.retrieval import exclusion_columns, exclusion_rules, pairs_of
+from siamese_nbdev.neighbours import metrics_known
+from siamese_nbdev.ranking import (
+    HardPairs,
+    LeftOut,
+    check_distances,
+    find_left_out,
+    identity_codes,
+    labelled_only,
+    name_pairs,
+    nearest_others,
+    own_distances,
+    rankings,
+    say_why_no_match,
+)
 
 # %% ../nbs/07_evaluation.ipynb #9e5bb0a7
 def ranking_metrics(
     is_right:np.ndarray, # Whether each ranked image is right, nearest first, bool (Q, N); left-out ones are last, False
     ks:tuple[int, ...]=(1, 5, 10), # Cut-offs for Rank-k, precision and recall
-) -> pd.DataFrame: # One row a query; NaN where it has no right image at all
+) -> pd.DataFrame: # One row per query; NaN where it has no right image at all
     "Compute the figures of every ranking."
     check_cut_offs(ks)
     # Only right images add anything, and they are few: everything below is a sum over them.
@@ -71,7 +80,7 @@ def check_cut_offs(ks:tuple[int, ...]) -> None:
 
 # %% ../nbs/07_evaluation.ipynb #28878768
 def bootstrap_interval(
-    values:np.ndarray, # One figure a query, shape (Q,) or (Q, M); NaN is left out
+    values:np.ndarray, # One figure per query, shape (Q,) or (Q, M); NaN is left out
     groups:np.ndarray, # Identity of each query, shape (Q,)
     *,
     repeats:int=1000, # Draws
@@ -96,7 +105,7 @@ def bootstrap_interval(
 
 # %% ../nbs/07_evaluation.ipynb #d9fb5ba7
 def sums_by_identity(
-    values:np.ndarray, # One figure a query, float64, shape (Q,) or (Q, M)
+    values:np.ndarray, # One figure per query, float64, shape (Q,) or (Q, M)
     groups:np.ndarray, # Identity of each query, shape (Q,)
 ) -> tuple[np.ndarray, np.ndarray]: # Sum of the known values of each identity, and how many they are; both (I, M)
     "Add the values of each identity, NaN left out."
@@ -115,236 +124,10 @@ def sums_by_identity(
 
     return add(np.where(is_known, table, 0)), add(is_known.astype(float))
 
-
-def identity_codes(
-    labels:np.ndarray|pd.Series|list, # Identities: text, numbers or both
-) -> tuple[np.ndarray, np.ndarray]: # Numbers from 0, -1 where none is known; and the identities
-    "Number identities in the order in which they come; 7 and \"7\" are one."
-    column = pd.Series(labels, name="label")
-    # What has one type is looked at once for each value: there may be millions.
-    codes, values = (np.arange(len(column)), column) if column.dtype == object else pd.factorize(column)
-    numbers, names = pd.factorize(text_column(pd.Series(values, name="label")))
-    return np.append(numbers, -1)[codes], np.asarray(names)
-
-# %% ../nbs/07_evaluation.ipynb #7faf44da
-def first_copies(vectors:np.ndarray) -> np.ndarray:
-    "Return for each row the number of the first row that holds the very same numbers, shape (N,)."
-    digests = []
-    for vector in vectors:
-        numbers = vector + 0.0  # -0 equals 0, and becomes it
-        digests.append(hashlib.blake2b(numbers.tobytes(), digest_size=16).digest())
-    codes, _ = pd.factorize(np.array(digests, dtype=object))
-    _, first = np.unique(codes, return_index=True)
-    return first[codes]
-
-
-def distance_table(
-    vectors:np.ndarray, # Some vectors, shape (Q, D)
-    gallery:np.ndarray, # All vectors, shape (N, D), perhaps mapped from a file
-    first:np.ndarray, # `first_copies` of the gallery
-    metric:str="euclidean", # "euclidean" or "cosine"
-) -> np.ndarray: # float32, shape (Q, N)
-    "Measure distances block by block; identical rows of the gallery get identical distances."
-    table = np.empty((len(vectors), len(gallery)), np.float32)
-    vectors = np.array(vectors)
-    block = 8192
-    for start in range(0, len(gallery), block):
-        part = slice(start, start + block)
-        table[:, part] = distances_between(vectors, np.array(gallery[part]), metric)
-    copies = np.flatnonzero(first != np.arange(len(first)))
-    table[:, copies] = table[:, first[copies]]
-    return table
-
-
-def distance_tables(
-    query:EmbeddingSet, # Q questions
-    gallery:EmbeddingSet, # G answers
-    distances:np.ndarray|None=None, # Ready-made distances, shape (Q, G); None measures them
-    *,
-    metric:str="euclidean", # "euclidean" or "cosine"
-    cells:int=4_000_000, # Distances at a time
-) -> Iterator[tuple[slice, np.ndarray]]: # Some of the queries, and their distances to the gallery, shape (some, G)
-    "Yield distances of all queries, as many at a time as memory is meant to hold; the tables may be written to."
-    step = max(1, cells // len(gallery))
-    parts = [slice(start, start + step) for start in range(0, len(query), step)]
-    if distances is not None:
-        for part in parts:
-            yield part, np.array(distances[part])
-        return
-    first = first_copies(gallery.vectors)
-    for part in parts:
-        yield part, distance_table(query.vectors[part], gallery.vectors, first, metric)
-
-# %% ../nbs/07_evaluation.ipynb #8ef2e6b9
-def in_order(
-    table:np.ndarray, # Distances, shape (Q, N)
-    is_right:np.ndarray, # Whether each image is right, bool, shape (Q, N)
-) -> np.ndarray: # The same, nearest first; the lower column wins a tie
-    "Put right and wrong into the order of the distances."
-    ranked = np.zeros_like(is_right)
-    for row, (distances, right) in enumerate(zip(table, is_right, strict=True)):
-        # Sorting numbers is several times faster than sorting positions; only ties at a right image need the positions.
-        ordered = np.sort(distances)
-        wanted = distances[right]
-        places = np.searchsorted(ordered, wanted)
-        behind = np.searchsorted(ordered, wanted, side="right")
-        is_tied = behind - places > 1
-        if is_tied.any():
-            ranked[row] = right[np.argsort(distances, kind="stable")]
-        else:
-            ranked[row, places] = True
-    return ranked
-
-
-def rankings(
-    query:EmbeddingSet, # Questions
-    gallery:EmbeddingSet, # Answers
-    distances:np.ndarray|None=None, # Ready-made distances, shape (Q, G), such as re-ranked ones
-    *,
-    metric:str="euclidean", # "euclidean" or "cosine"
-    left_out:"LeftOut|None"=None, # What counts neither way; None is Market-1501's rule
-) -> Iterator[np.ndarray]: # Whether each ranked image is right, bool, shape (some, G); left-out images last, as wrong
-    "Rank the gallery for all queries, some at a time."
-    check_same_network(query, gallery)
-    left_out = left_out or find_left_out(query, gallery)
-    codes, _ = pd.factorize(np.concatenate([query.labels, gallery.labels]))  # -1 where it is not known
-    mine = np.where(left_out.is_asked, codes[:len(query)], -2)
-    theirs = codes[len(query):]
-    for part, table in distance_tables(query, gallery, distances, metric=metric):
-        is_right = mine[part, None] == theirs[None, :]
-        left_out.hide(part, table, is_right)
-        yield in_order(table, is_right)
-
-# %% ../nbs/07_evaluation.ipynb #0e2009b9
-@dataclass(eq=False)
-class LeftOut:
-    "What counts neither way in a ranking."
-    query:EmbeddingSet # Q questions
-    gallery:EmbeddingSet # G answers
-    columns:list[str] # An image of the query's identity with the same known value in one of them is left out
-    is_asked:np.ndarray # Whether each query's identity is known and not to be ignored, bool (Q,)
-    is_ignored:np.ndarray # Whether each image of the gallery is to be ignored, bool (G,)
-    pairs:np.ndarray # Queries and images that are to be ignored for each other, ascending by query, shape (2, P)
-
-    def __post_init__(self):
-        self.ignored_of = np.zeros(len(self.query), np.int64)  # right answers lost to `pairs`, by query
-        self.rules = exclusion_rules(self.query, self.gallery, self.columns)
-
-    def hide(self, part:slice, table:np.ndarray, is_right:np.ndarray) -> None:
-        "Send what some queries leave out to the end of their rankings, as wrong; both arrays have shape (some, G)."
-        some = np.arange(len(self.query))[part]
-        excluded = pairs_of(self.rules, part)
-        everywhere = (slice(None), np.flatnonzero(self.is_ignored))
-        begin, end = np.searchsorted(self.pairs[0], [some[0], some[-1] + 1])
-        who, rows = self.pairs[:, begin:end]
-        named = (who - some[0], rows)
-        for places in (excluded, everywhere, named):
-            if places is named:
-                np.add.at(self.ignored_of, who, is_right[places])
-            table[places] = np.inf
-            is_right[places] = False
-
-    def notes(self) -> dict[str, int]:
-        "Count what was not asked, and what was ignored, after the ranking."
-        counts = dict(
-            not_asked=int((~self.is_asked).sum()),
-            distractors=int(pd.isna(self.gallery.labels).sum()),
-        )
-        if self.is_ignored.any():
-            counts["ignored_images"] = int(self.is_ignored.sum())
-        if self.pairs.size:
-            counts["ignored_pairs"] = int(self.ignored_of.sum())
-            counts["queries_with_ignored_pairs"] = int((self.ignored_of > 0).sum())
-        return counts
-
-
-def find_left_out(
-    query:EmbeddingSet, # Questions
-    gallery:EmbeddingSet|None=None, # Answers; None is the same set
-    *,
-    exclude_same_camera:bool=True, # Market-1501's rule, where cameras are known
-    exclude_same:str|tuple[str, ...]=(), # More columns like that
-    ignore_labels:str|tuple[str, ...]=(), # Labels that are neither asked nor ranked
-    ignore_pairs:pd.DataFrame|None=None, # Images that do not count for each other
-) -> LeftOut:
-    "Check questions and answers, and find out once what will be left out of all rankings."
-    gallery = query if gallery is None else gallery
-    knows_query = check_labelled("query", query)
-    check_labelled("gallery", gallery)
-    ignored = labels_named(ignore_labels, query, gallery)
-    is_asked = knows_query & ~pd.Series(query.labels).isin(ignored).to_numpy()
-    is_ignored = pd.Series(gallery.labels).isin(ignored).to_numpy()
-    columns = exclusion_columns(query, gallery, exclude_same_camera, exclude_same)
-    pairs = rows_of_pairs(query, gallery, ignore_pairs)
-    return LeftOut(query, gallery, columns, is_asked, is_ignored, pairs)
-
-
-def labels_named(labels, *sets:EmbeddingSet) -> list[str]:
-    "Bring labels that a caller named to text, as they stand in manifests; warn of those that nobody has."
-    listed = [labels] if isinstance(labels, str) or not np.iterable(labels) else list(labels)
-    texts = text_column(pd.Series(listed, dtype=object, name="ignore_labels"))
-    if texts.isna().any():
-        raise InputError(
-            "Expected labels in ignore_labels, got one that is missing; images without a label are never asked "
-            "and never right; leave them out with select"
-        )
-    names = texts.tolist()
-    unseen = set(names).difference(*[one.labels for one in sets])
-    if unseen:
-        warnings.warn(f"No image has a label of ignore_labels: {name_some(sorted(unseen))}", stacklevel=4)
-    return names
-
-
-def rows_of_pairs(
-    query:EmbeddingSet, # Questions
-    gallery:EmbeddingSet, # Answers
-    pairs:pd.DataFrame|None, # Files `path` and `other`, which of them asks does not matter
-) -> np.ndarray: # Rows of query and gallery, each pair once, ascending, shape (2, P)
-    "Find the rows of pairs of files."
-    if pairs is None or not len(pairs):
-        return np.empty((2, 0), np.int64)
-    check_pair_table(pairs, "path", "other")
-    mine = pd.DataFrame(dict(file=query.files, who=np.arange(len(query))))
-    theirs = pd.DataFrame(dict(other_file=gallery.files, row=np.arange(len(gallery))))
-    found = []
-    for one, other in (("path", "other"), ("other", "path")):
-        named = dict(file=files_named(query, pairs, one), other_file=files_named(gallery, pairs, other))
-        found.append(pd.DataFrame(named).merge(mine, on="file").merge(theirs, on="other_file")[["who", "row"]])
-    rows = pd.concat(found).drop_duplicates().sort_values(["who", "row"])
-    if not len(rows):
-        raise InputError(
-            f"Expected ignore_pairs of images in query and gallery, got none of them among {len(pairs)} pairs, "
-            f"the first {pairs['path'].iloc[0]} and {pairs['other'].iloc[0]}; paths are as they stand in the sets"
-        )
-    return rows.to_numpy(np.int64).T
-
-
-def check_pair_table(pairs:pd.DataFrame, *columns:str) -> None:
-    "Refuse what is no table of pairs with these columns, each of them once."
-    found = list(getattr(pairs, "columns", []))
-    wrong = [name for name in columns if found.count(name) != 1]
-    if wrong:
-        raise InputError(
-            f"Expected a table of pairs with the columns {' and '.join(columns)}, each once, "
-            f"got {type(pairs).__name__} with {name_some(found) or 'none'}; put them into a pandas DataFrame"
-        )
-
-
-def files_named(embeddings:EmbeddingSet, pairs:pd.DataFrame, column:str) -> np.ndarray:
-    "Say which files are meant: a path as it stands in the set, or else as it leads from the working directory."
-    names = text_column(pd.Series(pairs[column]).reset_index(drop=True), is_path=True)
-    without = int(names.isna().sum())
-    if without:
-        raise InputError(f"Expected a file in every row of the column {column}, got {without} without")
-    known = dict(zip(embeddings.manifest["path"], embeddings.files, strict=True))
-    strangers = [name for name in names.unique() if name not in known]
-    known |= dict(zip(strangers, file_keys(strangers), strict=True))
-    return np.array([known[name] for name in names], dtype=object)
-
 # %% ../nbs/07_evaluation.ipynb #0d84c627
 def evaluate_queries(
-    query:EmbeddingSet, # Questions; who has no label does not ask
-    gallery:EmbeddingSet|None=None, # Answers; who has no label is wrong for everyone. None: all search all others
+    query:EmbeddingSet, # Questions; an image without a label does not ask
+    gallery:EmbeddingSet|None=None, # Answers; one without a label is wrong for everyone. None: all search all others
     *,
     distances:np.ndarray|None=None, # Ready-made distances, shape (Q, G)
     metric:str="euclidean", # "euclidean" or "cosine"
@@ -353,7 +136,7 @@ def evaluate_queries(
     ignore_labels:str|tuple[str, ...]=(), # Images with these labels are never asked, and neither right nor wrong
     ignore_pairs:pd.DataFrame|None=None, # Images `path` and `other` that are neither right nor wrong for each other
     ks:tuple[int, ...]=(1, 5, 10), # Cut-offs
-) -> pd.DataFrame: # One row a query, in order: `path`, `label`, every figure; NaN: not asked, or no match
+) -> pd.DataFrame: # One row per query, in order: `path`, `label`, every figure; NaN: not asked, or no match
     "Score every query on its own."
     left_out = find_left_out(
         query,
@@ -386,69 +169,10 @@ def score_queries(
     scores.attrs.update(left_out.notes())
     return scores
 
-
-def check_labelled(name:str, embeddings:EmbeddingSet) -> np.ndarray:
-    "Refuse a set without images, with NaN, or without labels; returns whether each image's identity is known, (N,)."
-    if not len(embeddings):
-        raise InputError(f"Expected images in the {name}, got none")
-    embeddings.check()
-    is_known = ~pd.isna(embeddings.labels)
-    if not is_known.any():
-        raise InputError(f"Expected labels in the {name}, got none for any of {len(embeddings)} images")
-    return is_known
-
-
-def labelled_only(name:str, embeddings:EmbeddingSet) -> tuple[EmbeddingSet, int]:
-    "Leave out images whose identity is not known; returns the others, and how many were left out."
-    is_known = check_labelled(name, embeddings)
-    without = int((~is_known).sum())
-    return (embeddings.select(is_known) if without else embeddings), without
-
-
-def check_distances(distances:np.ndarray, query:EmbeddingSet, gallery:EmbeddingSet) -> np.ndarray:
-    "Return ready-made distances as floating point numbers, or say what is wrong with them."
-    distances = np.asarray(distances)
-    if not np.issubdtype(distances.dtype, np.floating):
-        distances = distances.astype(np.float64)
-    shape = len(query), len(gallery)
-    if distances.shape != shape:
-        raise InputError(f"Expected distances of shape {shape}, got {distances.shape}")
-    broken = np.isnan(distances)
-    if broken.any():
-        first = query.manifest["path"].iloc[broken.any(axis=1).argmax()]
-        raise InputError(f"Expected distances without NaN, got {int(broken.sum())}, the first for query {first}")
-    return distances
-
-
-def say_why_no_match(left_out:LeftOut) -> str:
-    "Put into words why no query can be answered, and what to do."
-    asked = sorted(set(left_out.query.labels[left_out.is_asked]))
-    if not asked:
-        return "Expected queries whose label is not ignored, got none; ignore_labels leaves nobody to ask for"
-    known = set(left_out.gallery.labels)
-    absent = [name for name in asked if name not in known]
-    own = [name for name in asked if name in known]
-    reasons = []
-    if absent:
-        reasons.append(f"{count_names(absent)} not in the gallery")
-    if own:
-        values = " or ".join(left_out.columns)
-        reasons.append(f"{count_names(own)} only as the query itself" + (f" or in its own {values}" if values else ""))
-    return (
-        f"Expected identities of the query that also appear in the gallery, got none of {len(asked)}: "
-        f"{', '.join(reasons)}. The query holds the questions, the gallery the images to search in: both must show the "
-        "same identities, and where cameras are known, from different ones; split_query_gallery(manifest) makes them"
-    )
-
-
-def count_names(names:list[str]) -> str:
-    "Count names and list the first five."
-    return f"{len(names)} ({name_some(names)})"
-
 # %% ../nbs/07_evaluation.ipynb #9a15fda3
 def evaluate_retrieval(
-    query:EmbeddingSet, # Questions; who has no label does not ask
-    gallery:EmbeddingSet|None=None, # Answers; who has no label is wrong for everyone. None: all search all others
+    query:EmbeddingSet, # Questions; an image without a label does not ask
+    gallery:EmbeddingSet|None=None, # Answers; one without a label is wrong for everyone. None: all search all others
     *,
     distances:np.ndarray|None=None, # Ready-made distances, shape (Q, G), such as re-ranked ones
     metric:str="euclidean", # "euclidean" or "cosine"
@@ -516,7 +240,7 @@ def compare_retrieval(
 
 # %% ../nbs/07_evaluation.ipynb #e07c0de1
 def labels_and_figures(scores:pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    "Return labels and figures of scores, one row a query, numbered from 0; refuse figures that are no numbers."
+    "Return labels and figures of scores, one row per query, numbered from 0; refuse figures that are no numbers."
     check_columns(scores, "path", "label")
     scores = scores.reset_index(drop=True)
     labels = text_column(pd.Series(scores["label"]))
@@ -540,11 +264,11 @@ def check_same_figures(own:pd.DataFrame, other:pd.DataFrame) -> None:
 
 
 def chance_by_signs(
-    gaps:pd.DataFrame, # Difference of each query's figures, one column a figure
+    gaps:pd.DataFrame, # Difference of each query's figures, one column per figure
     labels:np.ndarray, # Identity of each query
     flips:int, # Draws
     seed:int, # Seed of the draws
-) -> np.ndarray: # In (0, 1], one a figure; NaN where no gap is known
+) -> np.ndarray: # In (0, 1], one per figure; NaN where no gap is known
     "Flip the signs of identities' differences, and count how often the sum is as far from 0 as the real one."
     flips = check_whole("flips", flips)
     # If the networks were equal, each identity's gap could as well have had the other sign.
@@ -556,43 +280,6 @@ def chance_by_signs(
     is_as_far = drawn >= real - 1e-9
     chances = (1 + is_as_far.sum(axis=0)) / (1 + flips)
     return np.where(gaps.notna().any(axis=0), chances, np.nan)
-
-# %% ../nbs/07_evaluation.ipynb #60b95d8f
-def own_distances(
-    embeddings:EmbeddingSet, # N images
-    *,
-    cells:int=4_000_000, # Distances at a time
-) -> Iterator[tuple[int, np.ndarray]]: # First row, and distances of some rows to all, (some, N); infinite to itself
-    "Measure all distances within a set, some rows at a time."
-    if not len(embeddings):
-        raise InputError("Expected images to compare with each other, got none")
-    embeddings.check()
-    for part, table in distance_tables(embeddings, embeddings, cells=cells):
-        rows = np.arange(len(table))
-        table[rows, part.start + rows] = np.inf
-        yield part.start, table
-
-
-def nearest_others(embeddings:EmbeddingSet, top_k:int) -> tuple[np.ndarray, np.ndarray]:
-    "Find each image's nearest others: their rows and distances, both of shape (N, top_k)."
-    top_k = check_whole("top_k", top_k)
-    if top_k >= len(embeddings):
-        raise InputError(
-            f"Expected from 1 to {len(embeddings) - 1} neighbours in a set of {len(embeddings)} images, got {top_k!r}; "
-            "more images than neighbours are needed"
-        )
-    vectors = np.asarray(embeddings.check().vectors)
-    block = 4096
-    rows = []
-    distances = []
-    for start in range(0, len(vectors), block):
-        asking = np.ascontiguousarray(vectors[start:start + block])
-        numbers = np.arange(len(asking))
-        itself = (numbers, start + numbers)
-        found = nearest(asking, vectors, top_k, excluded=itself)
-        rows.append(found[0])
-        distances.append(found[1])
-    return np.concatenate(rows), np.concatenate(distances)
 
 # %% ../nbs/07_evaluation.ipynb #07d52efa
 def hubs(
@@ -630,97 +317,6 @@ def hardest_pairs(
     pairs = pd.concat([alike.as_table("look alike"), different.as_table("look different")], ignore_index=True)
     pairs.attrs["unlabelled"] = without
     return pairs
-
-# %% ../nbs/07_evaluation.ipynb #3c0c13f3
-class HardPairs:
-    "Look at distances, some rows at a time, and keep the hardest pairs of one kind."
-
-    def __init__(
-        self,
-        embeddings:EmbeddingSet, # N images with labels
-        top_k:int, # How many pairs to keep
-        *,
-        is_same:bool, # Pairs of one identity, the farthest of them; False takes pairs of two, the closest
-        distinct:bool, # At most one pair for each two identities
-    ):
-        self.embeddings = embeddings
-        self.top_k = top_k
-        self.is_same = is_same
-        self.distinct = distinct
-        self.sign = -1 if is_same else 1  # the smallest of sign * distance is the hardest
-        self.codes, names = pd.factorize(embeddings.labels)
-        self.order = np.argsort(self.codes, kind="stable")  # images of one identity side by side
-        self.edges = np.searchsorted(self.codes[self.order], np.arange(len(names) + 1))
-        self.found:pd.DataFrame|None = None  # the hardest so far: `value`, `row`, `column` and `pair`
-
-    def look_at(
-        self,
-        start:int, # Number of the first image
-        table:np.ndarray, # Distances of some images to all, shape (some, N)
-    ) -> None:
-        "Keep the hardest of what was found so far and of some more rows."
-        rows = np.arange(start, start + len(table))[:, None]
-        fits = (self.codes[rows] == self.codes[self.order]) == self.is_same
-        is_later = self.order > rows  # each pair once
-        values = np.where(fits & is_later, self.sign * table[:, self.order], np.inf)
-        spots = self.spots_of(values)
-        values = np.take_along_axis(values, spots, axis=1)
-        row, spot = np.nonzero(values < self.limit())
-        column = self.order[spots[row, spot]]
-        value = values[row, spot]
-        row = row + start
-        pairs = pd.DataFrame(dict(value=value, row=row, column=column, pair=self.numbers_of(row, column)))
-        if self.found is not None:
-            pairs = pd.concat([self.found, pairs])
-        pairs = pairs.sort_values(["value", "row", "column"])
-        self.found = pairs.drop_duplicates("pair").head(self.top_k)
-
-    def spots_of(self, values:np.ndarray) -> np.ndarray:
-        "Return the places in each row that may win: all, or of each identity only its hardest image."
-        if not self.distinct:
-            return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-        hardest = [values[:, low:high].argmin(axis=1) + low for low, high in pairwise(self.edges)]
-        return np.stack(hardest, axis=1)
-
-    def limit(self) -> float:
-        "Return the value that a pair must stay below to be among the hardest."
-        if self.found is None or len(self.found) < self.top_k:
-            return np.inf
-        return float(np.max(self.found["value"]))
-
-    def numbers_of(self, row:np.ndarray, column:np.ndarray) -> np.ndarray:
-        "Number pairs; those of which only the hardest is listed share a number."
-        images = len(self.codes)
-        if not self.distinct:
-            return row * images + column
-        mine = self.codes[row]
-        theirs = self.codes[column]
-        return np.minimum(mine, theirs) * images + np.maximum(mine, theirs)
-
-    def as_table(self, kind:str) -> pd.DataFrame:
-        "Name the images of the pairs, the hardest first."
-        assert self.found is not None  # there are images, and they were looked at
-        distance = self.sign * self.found["value"]
-        named = name_pairs(self.embeddings.manifest, self.found.assign(distance=distance))
-        columns = ["kind", "path", "other", "label", "other_label", "distance"]
-        return named.assign(kind=kind).reindex(columns=columns)
-
-
-def name_pairs(
-    manifest:pd.DataFrame, # Images
-    pairs:pd.DataFrame, # `row`, `column` and `distance` of each pair
-) -> pd.DataFrame: # `path`, `other`, `distance`, and `label`, `other_label` if known
-    "Say of which images pairs are."
-    row = np.asarray(pairs["row"])
-    column = np.asarray(pairs["column"])
-    paths = manifest["path"].to_numpy()
-    distances = np.asarray(pairs["distance"])
-    named = pd.DataFrame(dict(path=paths[row], other=paths[column], distance=distances))
-    if "label" in manifest:
-        labels = manifest["label"].to_numpy()
-        named["label"] = labels[row]
-        named["other_label"] = labels[column]
-    return named
 
 # %% ../nbs/07_evaluation.ipynb #da2dbe25
 def near_duplicates(

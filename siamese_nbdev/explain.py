@@ -187,7 +187,7 @@ def plot_similarity_map(
 
 # %% ../nbs/10_explain.ipynb #98b661cc
 def check_maps(result:SimilarityMap, against:SimilarityMap|None, names:tuple[str, ...]) -> tuple[str, ...]:
-    "Refuse what is no map, maps of different first images, and names that do not suffice; returns names with room."
+    "Refuse what is no map, maps of different first images, and names that do not suffice; returns names that fit."
     if not isinstance(result, SimilarityMap):
         got = type(result).__name__
         raise InputError(f"Expected a SimilarityMap, got {got}; similarity_map(model, first, second) returns one")
@@ -275,7 +275,8 @@ def about(result:SimilarityMap) -> str:
     return f"approximate ({result.note}), {grid}"
 
 # %% ../nbs/10_explain.ipynb #24652d1a
-NAME_ROOM = 24  # characters of a name that have room above a picture
+NAME_ROOM = 24  # characters of a name that fit above a picture
+SWINGS = (0.0, -0.05, 0.05, -0.1, 0.1)  # how far lines between places bend, in heights of a picture
 signed_colours = LinearSegmentedColormap.from_list("signed", ["#C44E52", "#FFFFFF", "#55A868"])
 
 
@@ -346,10 +347,15 @@ def draw_pairs(
         color = "#2F6B3E" if value > 0 else "#C44E52"
         start = first.middle_of(row, column)
         end = second.middle_of(other_row, other_column)
-        ax.plot((start[0], end[0]), (start[1], end[1]), color=color, lw=1.2, zorder=3)
+        # Lines of one row would hide each other and pass behind other numbers: each swings out by its own amount.
+        along = np.linspace(0, 1, 41)
+        swing = SWINGS[number % len(SWINGS)] * 4 * along * (1 - along)
+        x = start[0] + (end[0] - start[0]) * along
+        y = start[1] + (end[1] - start[1]) * along + swing
+        ax.plot(x, y, color=color, lw=1.2, zorder=3)
         disc = dict(boxstyle="circle,pad=0.15", color=color, lw=0)
-        for x, y in (start, end):
-            ax.text(x, y, str(number), fontsize=7, color="white", ha="center", va="center", zorder=4, bbox=disc)
+        for place in (start, end):
+            ax.text(*place, str(number), fontsize=7, color="white", ha="center", va="center", zorder=4, bbox=disc)
 
 
 def write_below(ax:Axes, width:float, text:str) -> None:

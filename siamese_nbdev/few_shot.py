@@ -14,9 +14,10 @@ import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
-from siamese_nbdev.evaluation import bootstrap_interval, labelled_only
+from siamese_nbdev.evaluation import bootstrap_interval
 from siamese_nbdev.manifests import check_table, file_keys, text_column
 from siamese_nbdev.neighbours import distances_between
+from siamese_nbdev.ranking import labelled_only
 
 # %% ../nbs/09_few_shot.ipynb #054044c0
 def class_prototypes(
@@ -43,10 +44,10 @@ def class_prototypes(
 
 # %% ../nbs/09_few_shot.ipynb #8165af35
 def classify_episode(
-    support:EmbeddingSet, # Known images, with `label`, as many of each class as there are; who has none is left out
+    support:EmbeddingSet, # Known images, with `label`, as many of each class as there are; those without are left out
     query:EmbeddingSet, # Images to be named; labels are used only to say what was right
     *,
-    max_distance:float|None=None, # Who is farther from every class is nobody of these; None names everybody
+    max_distance:float|None=None, # A query farther from every class is nobody of these; None names all
 ) -> pd.DataFrame: # Row by row `path`, `label`, `predicted`, `distance`, `runner_up`, `second_distance`, `correct`
     "Name each query after the nearest prototype, on a tie after the first in the alphabet; `correct` may be missing."
     if not len(query):
@@ -100,10 +101,10 @@ class Episode(NamedTuple):
 
 
 def few_shot_groups(
-    images:pd.DataFrame|EmbeddingSet|np.ndarray|list, # Manifest, embeddings, or one label a row
+    images:pd.DataFrame|EmbeddingSet|np.ndarray|list, # Manifest, embeddings, or one label per row
     cross_camera:bool=True, # Keep rows of different cameras apart, where cameras are known
 ) -> list[list[np.ndarray]]: # For each class, sorted by name, groups of rows; support and queries never share a group
-    "Group the rows of every class by camera, where that is known, else by file; who has no label is no class."
+    "Group the rows of every class by camera, where that is known, else by file; rows without a label are no class."
     manifest = labelled_rows(images)
     names = group_names(manifest, cross_camera)
     found = {}
