@@ -21,9 +21,9 @@ from PIL import Image
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_share, check_whole
 from siamese_nbdev.data import as_manifest, check_columns, read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
+from siamese_nbdev.galleries import exclusion_columns, exclusion_rules, pairs_of
 from siamese_nbdev.manifests import file_keys, name_some, text_column
 from siamese_nbdev.neighbours import distances_between, metrics_known, nearest
-from siamese_nbdev.retrieval import exclusion_columns, exclusion_rules, pairs_of
 
 # %% ../nbs/07_evaluation.ipynb #9e5bb0a7
 def ranking_metrics(
