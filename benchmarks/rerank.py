@@ -24,8 +24,9 @@ import pandas as pd
 from report import finish, in_child, in_turn, options, peak_bytes, reset_peak, table
 
 from siamese_nbdev.embeddings import EmbeddingSet
+from siamese_nbdev.galleries import parts_of
 from siamese_nbdev.neighbours import distances_between, nearest
-from siamese_nbdev.retrieval import parts_of, rerank
+from siamese_nbdev.retrieval import rerank
 
 k1 = 20
 k2 = 6

@@ -6,35 +6,45 @@
 __all__ = ['EmbeddingSet', 'embed_images', 'plot_embeddings']
 
 # %% ../nbs/05_embeddings.ipynb #ca811700
-import errno
 import json
 import math
 import os
 import time
 import warnings
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pandas.api.extensions import ExtensionArray
 from tqdm import tqdm
 
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_whole
 from siamese_nbdev.data import as_manifest, read_image
-from siamese_nbdev.files import digest, read_notes, replacing, write_notes
-from siamese_nbdev.manifests import clean_label, file_keys, text_column, text_of
+from siamese_nbdev.manifests import file_keys
 from siamese_nbdev.pictures import write_names
 from siamese_nbdev.runtime import evaluating
-from siamese_nbdev.tables import read_as_text
+from siamese_nbdev.storage import (
+    PartialSet,
+    cells_of,
+    check_keys,
+    check_numbers,
+    check_same_model,
+    describe_set,
+    embed_in_order,
+    key_texts,
+    open_set,
+    paths_from,
+    rows_of_table,
+    settle_vectors,
+    start_vectors,
+    texts_of,
+    with_paths,
+    write_vectors,
+)
 
 if TYPE_CHECKING:  # a saved set is opened without torch: it is imported where a network runs
     import torch
@@ -139,8 +149,9 @@ class EmbeddingSet:
 
     def join(self, frame:pd.DataFrame, on:str="path") -> "EmbeddingSet":
         "Add the columns of a table, matched by a column, `path` by file; every image must be in it once."
-        frame = check_keys(self, frame, on)
-        rows = rows_of_table(self, frame, on)
+        frame = check_keys(self.manifest, frame, on)
+        mine = self.files if on == "path" else key_texts(self.manifest, on)
+        rows = rows_of_table(mine, self.manifest, self.root, frame, on)
         columns = frame.iloc[rows].reset_index(drop=True).drop(columns=on)
         kept = self.manifest.drop(columns=list(columns), errors="ignore")
         joined = as_manifest(pd.concat([kept, columns], axis=1), allow_empty=True)
@@ -149,22 +160,12 @@ class EmbeddingSet:
     def save(self, folder:str|Path) -> Path:
         "Write the set into a folder, each file in one piece; returns the folder."
         folder = Path(folder)
-        with replacing(folder / "vectors.npy") as file, open(file, "wb") as stream:
-            np.save(stream, np.asarray(self.vectors))
+        write_vectors(folder, self.vectors)
         return self.describe(folder)
 
     def describe(self, folder:Path) -> Path:
         "Write manifest and notes beside the vectors."
-        with replacing(folder / "manifest.csv") as file:
-            as_text(self.manifest).to_csv(file, index=False)
-        belongs = dict(
-            format=1,
-            shape=list(self.vectors.shape),
-            manifest_sha256=digest(folder / "manifest.csv"),
-            places=note_places(pd.Series(self.manifest["path"]), self.root, folder),
-        )
-        write_notes(folder / "meta.json", self.meta | belongs)
-        return folder
+        return describe_set(folder, self.manifest, self.meta, self.vectors.shape, self.root)
 
     @staticmethod
     def load(
@@ -172,108 +173,10 @@ class EmbeddingSet:
         root:str|Path|None=None, # Where its pictures are now, if they have moved: their folder, or the working folder
     ) -> "EmbeddingSet":
         "Open a saved set; its vectors are mapped into memory, not read, and its paths lead to the pictures from here."
-        folder = Path(folder)
-        check_files(folder)
-        notes = read_notes(
-            folder / "meta.json",
-            "an embedding set",
-            needs=("shape", "manifest_sha256"),
-            advice="embed the images again",
-        )
-        vectors = map_vectors(folder)
-        if list(vectors.shape) != notes["shape"] or digest(folder / "manifest.csv") != notes["manifest_sha256"]:
-            raise InputError(
-                f"Expected vectors and manifest that belong together in {folder}, "
-                "got files that were changed since they were saved; embed the images again"
-            )
-        # Only an empty cell is missing: somebody's label may well be NA or None.
-        manifest = read_as_text(folder / "manifest.csv")
-        places = notes.pop("places", None)
-        if places is None:  # saved by an earlier version, which looked at less
-            manifest = as_manifest(manifest, allow_empty=True)
-        paths, start = place_paths(pd.Series(manifest["path"]), folder, places, root)
-        return EmbeddingSet(vectors, with_paths(manifest, paths), notes, root=start, is_clean=True)
+        opened = open_set(Path(folder), root)
+        return EmbeddingSet(opened.vectors, opened.manifest, opened.notes, root=opened.root, is_clean=True)
 
 # %% ../nbs/05_embeddings.ipynb #b4386f55
-def texts_of(column:pd.Series) -> np.ndarray:
-    "Write a column as text, without surrounding blanks; None where nothing is known. Equal texts are equal values."
-    if column.dtype == object:
-        return np.array([text_of_cell(value) for value in column] + [None], dtype=object)[:-1]
-    codes, values = pd.factorize(column)
-    texts = [text_of_cell(value) for value in values]
-    return np.array([*texts, None], dtype=object)[codes]
-
-
-def cells_of(manifest:pd.DataFrame, column:str, rows:np.ndarray) -> ExtensionArray:
-    "Take some cells of a column; quicker than `iloc`, which makes a Series and an index of them."
-    return manifest[column].array.take(rows)
-
-
-def texts_at(manifest:pd.DataFrame, column:str, rows:np.ndarray) -> np.ndarray:
-    "Write some cells of a column as text, as `texts_of` does."
-    cells = cells_of(manifest, column, rows)
-    if column in ("label", "camera") and isinstance(cells.dtype, pd.StringDtype):  # these are clean in every set
-        return cells.to_numpy(object, na_value=None)
-    return texts_of(pd.Series(cells))
-
-
-def as_text(manifest:pd.DataFrame) -> pd.DataFrame:
-    "Write a manifest as text throughout, so that it is read back as it is; text stays as it is, to the blank."
-    table = manifest.copy(deep=False)
-    for name, column in manifest.items():
-        if not isinstance(column.dtype, pd.StringDtype):
-            cells = [value if isinstance(value, str) else text_of_cell(value) for value in column]
-            table[name] = pd.Series(cells, index=table.index, dtype="str")
-    return table
-
-
-def text_of_cell(value:object) -> str|None:
-    "Write any value as text; None where it is missing or blank."
-    try:
-        text = text_of(value)
-    except TypeError:
-        text = str(value)
-    return clean_label(text or "") or None
-
-
-def check_files(folder:Path) -> None:
-    "Refuse a folder that does not hold the three files of a set."
-    for name in ("meta.json", "manifest.csv", "vectors.npy"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"Expected {name} in {folder}, found none; "
-                "embed_images(model, manifest, out=folder) and EmbeddingSet.save write such a folder"
-            )
-
-
-def map_vectors(folder:Path) -> np.ndarray:
-    "Map the vectors of a saved set into memory."
-    try:
-        return np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InputError(
-            f"Expected an embedding set in {folder}, got a damaged file ({error}); embed the images again"
-        ) from error
-
-
-def check_numbers(
-    vectors:np.ndarray, # Shape (N, D)
-    manifest:pd.DataFrame, # Their images, N rows
-    chunk:int=10_000, # Rows to look at in one go
-) -> None:
-    "Refuse vectors that hold NaN or infinity, and name their images."
-    broken = []
-    for start in range(0, len(vectors), chunk):
-        is_finite = np.isfinite(vectors[start:start + chunk]).all(axis=1)
-        broken.extend(start + np.flatnonzero(~is_finite))
-    if broken:
-        first = manifest["path"].iloc[broken[0]]
-        raise InputError(
-            f"Expected vectors of finite numbers, got {len(broken)} with NaN or infinity, the first for {first}; "
-            "was the network trained to a NaN?"
-        )
-
-
 def check_same_network(first:EmbeddingSet, second:EmbeddingSet, *, flip:str="warn") -> None:
     "Refuse vectors of different sizes, from different networks, or with NaN; mirrored beside plain ones as told."
     sizes = first.vectors.shape[1], second.vectors.shape[1]
@@ -300,222 +203,7 @@ def check_same_network(first:EmbeddingSet, second:EmbeddingSet, *, flip:str="war
     first.check()
     second.check()
 
-
-def check_same_model(first:dict, second:dict) -> None:
-    "Refuse notes of two networks."
-    ids = first.get("model_id"), second.get("model_id")
-    if None not in ids and ids[0] != ids[1]:
-        raise InputError(
-            f"Expected embeddings from one network, got models {ids[0]} and {ids[1]}; "
-            "embed both with the same network"
-        )
-
-
-def rows_of_table(embeddings:EmbeddingSet, frame:pd.DataFrame, on:str) -> np.ndarray:
-    "Find the row of a table for each image of a set, by file or by the text of another column."
-    values = key_texts(frame, on)
-    is_known = values != None  # noqa: E711, element by element
-    mine = embeddings.files if on == "path" else key_texts(embeddings.manifest, on)
-    if on == "path":
-        values[is_known] = keys_from_here_or(embeddings.root, values[is_known])
-    repeated = pd.Series(values[is_known]).duplicated()
-    if repeated.any():
-        value = values[is_known][repeated][0]
-        raise InputError(
-            f"Expected a table with one row for each value of the column {on}, got repeated values, such as {value}"
-        )
-    row_of = {value: row for row, value in enumerate(values) if value is not None}
-    missing = [row for row, value in enumerate(mine) if value not in row_of]
-    if missing:
-        names = embeddings.manifest[on].iloc[missing].dropna()
-        such = f", such as {min(names)}" if len(names) else ""
-        raise InputError(f"Expected a row for every image, {len(missing)} missing{such}")
-    return np.array([row_of[value] for value in mine], np.int64)
-
-
-def key_texts(frame:pd.DataFrame, on:str) -> np.ndarray:
-    "Write a column to match by as text; None where it is missing. Paths keep their blanks."
-    column = pd.Series(frame[on])
-    if on != "path":
-        return texts_of(column)
-    return np.array([None if pd.isna(path) else path for path in text_column(column, is_path=True)], dtype=object)
-
-
-def check_keys(embeddings:EmbeddingSet, frame:pd.DataFrame, on:str) -> pd.DataFrame:
-    "Refuse a table that does not have the column, or would exchange the files; returns it named by text."
-    names = [str(name) for name in getattr(frame, "columns", [])]
-    if names.count(on) != 1 or on not in embeddings.manifest:
-        raise InputError(
-            f"Expected a table and a set with one column {on}, got columns {', '.join(names) or type(frame).__name__} "
-            f"and {', '.join(embeddings.manifest)}"
-        )
-    if on != "path" and "path" in names:
-        raise InputError(f"Expected a table without a column path to join on {on}, got one; drop it, or join on path")
-    return frame.set_axis(names, axis=1)
-
-
-def keys_from_here_or(root:str, paths:np.ndarray) -> np.ndarray:
-    "Say which files the paths of a table are: seen from here or, where there are none, from a set's root."
-    is_here = count_files(some_of(pd.Series(paths))) > 0
-    return file_keys(paths, None if is_here else root)
-
-# %% ../nbs/05_embeddings.ipynb #dc387ac6
-LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
-
-
-def some_of(paths:pd.Series) -> list[str]:
-    "Choose a few paths, evenly from the column."
-    rows = np.linspace(0, len(paths) - 1, min(len(paths), LOOKED_FOR)).astype(int)
-    return [str(path) for path in paths.iloc[rows]]
-
-
-def count_files(paths:Iterable[str], root:str="") -> int:
-    "Count which paths lead to a file."
-    return sum(os.path.isfile(os.path.join(root, path)) for path in paths)
-
-
-def relative(path:str, start:str) -> str:
-    "Write a path as seen from a folder, if there is a way (there is none between two drives of Windows)."
-    try:
-        return Path(os.path.relpath(path, start)).as_posix()
-    except ValueError:
-        return Path(path).as_posix()
-
-
-def moved(paths:Iterable[str], change:Callable[[str], str]) -> list[str]:
-    "Exchange the folder of each path for another; every folder is looked at once."
-    folders:dict[str, str] = {}
-    changed = []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in folders:
-            new = Path(change(folder)).as_posix()
-            folders[folder] = "" if new == "." else new.rstrip("/") + "/"
-        changed.append(folders[folder] + name)
-    return changed
-
-
-def paths_from(paths:Iterable[str], old:str, new:str) -> Iterable[str]:
-    "Write paths that start from one folder as seen from another; absolute ones stay."
-    if old == new:
-        return paths
-    return moved(paths, lambda folder: folder if os.path.isabs(folder) else relative(os.path.join(old, folder), new))
-
-
-def with_paths(manifest:pd.DataFrame, paths:Iterable[str]) -> pd.DataFrame:
-    "Exchange the paths of a manifest, if they are others."
-    if isinstance(paths, pd.Series):
-        return manifest
-    return manifest.assign(path=pd.Series(list(paths), index=manifest.index, dtype="str"))
-
-
-def common_folder(paths:Iterable[str], start:str) -> str:
-    "Return the innermost folder that holds all files, which start from a folder."
-    folders = {os.path.normpath(os.path.join(start, folder)) for folder in set(map(os.path.dirname, paths))}
-    try:
-        return os.path.commonpath(folders)
-    except ValueError:  # there are none, or on several drives
-        return start
-
-# %% ../nbs/05_embeddings.ipynb #037ae432
-def note_places(paths:pd.Series, root:str, folder:Path) -> dict:
-    "Note where the pictures of a set are, as seen from the folder it is saved in."
-    here = os.path.realpath(folder)
-    start = os.path.realpath(root)
-    return dict(
-        start=relative(start, here),
-        pictures=relative(common_folder(paths, start), here),
-        found=count_files(some_of(paths), root),
-    )
-
-
-def place_paths(
-    paths:pd.Series, # As they were saved
-    folder:Path, # Where the set is
-    places:dict|None, # What `note_places` returned; None for sets of earlier versions
-    root:str|Path|None, # Where the caller says that the pictures are
-) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
-    "Find the pictures of a saved set, and write their paths as seen from here."
-    here = os.getcwd()
-    home = os.path.realpath(folder)
-    start = here if places is None else os.path.normpath(os.path.join(home, places["start"]))
-    if root is not None:
-        return paths_below(paths, start, Path(root)), here
-    if places is None or not len(paths):
-        return paths, start
-    return paths_found(paths, start, os.path.join(home, places["pictures"]), places["found"], folder)
-
-
-def paths_found(
-    paths:pd.Series, # As they were saved
-    start:str, # Folder from which they started
-    pictures:str, # Folder that held all of the pictures
-    before:int, # How many of a few were there
-    folder:Path, # Where the set is
-) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
-    "Look for pictures where they were, where their paths lead from here, and where the project may have been moved."
-    here = os.getcwd()
-    few = some_of(paths)
-
-    def beside(some:Iterable[str]) -> list[str]:
-        return moved(some, relocation(common_folder(paths, start), start, relative(pictures, here)))
-
-    ways = (lambda some: paths_from(some, start, here), lambda some: some, beside)
-    counts = []
-    for way in ways:
-        counts.append(count_files(way(few)))
-        if counts[-1] == len(few):
-            break
-    best = int(np.argmax(counts))
-    count = counts[best]
-    if count < before or (best > 0 and count):
-        warn_of_moved(folder, few, count, next(iter(ways[best](few))))
-    return (ways[best](paths), here) if count else (paths, start)
-
-
-def relocation(old:str, start:str, new:str) -> Callable[[str], str]:
-    "Return what turns a folder somewhere below an old place into one below a new place."
-    return lambda folder: os.path.join(new, os.path.relpath(os.path.join(start, folder), old))
-
-
-def paths_below(paths:pd.Series, start:str, root:Path) -> list[str]:
-    "Look for pictures below a new folder, which stands for the one that held them all or for one further out."
-    few = some_of(paths)
-    common = common_folder(paths, start)
-    names = Path(common).parts[1:]
-    changes = []
-    for further in range(len(names) + 1):
-        inside = root.joinpath(*names[len(names) - further:])
-        changes.append(relocation(common, start, str(inside)))
-    counts = [count_files(moved(few, change)) for change in changes]
-    best = int(np.argmax(counts))
-    if few and not counts[best]:
-        raise FileNotFoundError(
-            f"Expected in root={root} the pictures that were in {common}, such as {few[0]}, "
-            f"found none of {len(few)} that were looked for; give the folder that holds them now"
-        )
-    if counts[best] < len(few):
-        warnings.warn(f"Only {counts[best]} of {len(few)} pictures that were looked for are in {root}", stacklevel=4)
-    return moved(paths, changes[best])
-
-
-def warn_of_moved(folder:Path, few:list[str], count:int, first:str) -> None:
-    "Say that pictures of a set are not where they were."
-    found = f"{count} of {len(few)} that were looked for are found, like {first}" if count else "none was found"
-    warnings.warn(
-        f"The pictures of {folder} are not where they were when it was saved, such as {few[0]}; {found}; "
-        "EmbeddingSet.load(folder, root=...) names the folder that holds them now",
-        stacklevel=5,
-    )
-
 # %% ../nbs/05_embeddings.ipynb #a16f609a
-class EmbeddedBatch(NamedTuple):
-    "One batch of a collection, embedded."
-    row:int # First row of the manifest
-    vectors:np.ndarray # float32, shape (B, D)
-    errors:dict[int, str] # Why an image could not be read, by row
-
-
 def embed_batch(
     model:"SiameseNet", # Network in evaluation mode
     images:"Tensor", # Floats in [0, 1], shape (B, 3, H, W)
@@ -538,78 +226,6 @@ def embed_batch(
     if flip and model.normalize:
         return F.normalize(vectors, dim=1).cpu()
     return (vectors / (1 + flip)).cpu()
-
-
-def read_batch(
-    paths:list[str], # Images to read
-    image_size:tuple[int, int], # Height and width
-    on_error:str, # "skip" or "raise"
-) -> "tuple[Tensor, dict[int, str]]": # uint8 (B, 3, H, W), unreadable ones black, and their messages by position
-    "Read the images of one batch."
-    import torch
-
-    from siamese_nbdev.dataset import load_image
-
-    images = torch.zeros(len(paths), 3, *image_size, dtype=torch.uint8)
-    errors = {}
-    for number, path in enumerate(paths):
-        try:
-            images[number] = load_image(path, image_size)
-        except (InputError, OSError) as error:
-            if on_error == "raise": raise
-            errors[number] = str(error)
-    return images, errors
-
-
-@contextmanager
-def restoring_threads() -> Iterator[None]:
-    "Let torch use as many threads after the block as before."
-    import torch
-
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def embed_in_order(
-    embed:"Callable[[Tensor], Tensor]", # Float images (B, 3, H, W) in [0, 1] to embeddings (B, D)
-    paths:list[str], # Images to read
-    image_size:tuple[int, int], # Height and width
-    *,
-    batch_size:int, # Images at a time
-    start:int, # First row that is wanted
-    on_error:str, # "skip" or "raise"
-    device:"torch.device", # Where the network is
-) -> Generator[EmbeddedBatch, None, None]:
-    "Embed batch after batch, several at once, and yield them in order."
-    import torch
-
-    is_cpu = device.type == "cpu"
-    workers = max(2, torch.get_num_threads()) if is_cpu else 4
-    turn = nullcontext() if is_cpu else Lock()
-
-    def embed_from(row:int) -> EmbeddedBatch:
-        images, messages = read_batch(paths[row:row + batch_size], image_size, on_error)
-        with turn:
-            vectors = embed(images.float().div_(255)).numpy()
-        errors = {row + number: message for number, message in messages.items()}
-        return EmbeddedBatch(row, vectors, errors)
-
-    # torch counts its threads for each of ours: one core a worker, so that workers do not fight for them.
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    ahead = deque()
-    with restoring_threads(), pool:
-        try:
-            for row in range(start, len(paths), batch_size):
-                ahead.append(pool.submit(embed_from, row))
-                if len(ahead) > workers:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 # %% ../nbs/05_embeddings.ipynb #87957b56
 def embed_images(
@@ -676,101 +292,7 @@ def describe_embedding(model:"SiameseNet", flip:bool, dtype:"torch.dtype") -> di
         normalized=model.normalize,
     )
 
-# %% ../nbs/05_embeddings.ipynb #23e37c69
-@dataclass(eq=False)
-class PartialSet:
-    "The vectors of a collection while they are being filled in, in memory or in a file."
-    vectors:np.ndarray # float32, shape (N, D): a row for each row of the manifest
-    out:Path|None = None # Folder of the file; None keeps the vectors in memory
-    signature:str = "" # Digest of images and network
-    done:int = 0 # Rows that the note on the disk promises
-    errors:dict[int, str] = field(default_factory=dict) # Why an image could not be read, by row
-    noted:float = field(default_factory=time.monotonic) # When the note was written, in seconds
 
-    def fill(self, batch:EmbeddedBatch) -> None:
-        "Fill in the rows of a batch, and note from time to time how far we are."
-        end = batch.row + len(batch.vectors)
-        self.vectors[batch.row:end] = batch.vectors
-        self.errors |= batch.errors
-        if self.is_time_to_note(end):
-            self.note(end)
-
-    def is_time_to_note(self, end:int) -> bool:
-        "Tell whether another thousand images, twenty seconds or all of it have passed since the last note."
-        if self.out is None: return False
-        is_thousand = end // 1000 != self.done // 1000
-        return is_thousand or end >= len(self.vectors) or time.monotonic() - self.noted >= 20
-
-    def note(self, end:int) -> None:
-        "Write down how far we are, after the vectors are on the disk."
-        assert self.out is not None
-        self.flush()
-        write_notes(self.out / "partial.json", dict(signature=self.signature, done=end, errors=self.errors))
-        self.done = end
-        self.noted = time.monotonic()
-
-    def flush(self) -> None:
-        "Bring a mapped file to the disk."
-        if isinstance(self.vectors, np.memmap):
-            self.vectors.flush()
-
-# %% ../nbs/05_embeddings.ipynb #e701f905
-def start_vectors(out:Path|None, manifest:pd.DataFrame, size:int, meta:dict) -> PartialSet:
-    "Open the place for the vectors, new or half filled by an interrupted run of the same images and network."
-    shape = len(manifest), size
-    if out is None: return PartialSet(np.zeros(shape, np.float32))
-    signature = digest(json.dumps([meta, os.getcwd(), list(manifest["path"])]).encode())
-    out.mkdir(parents=True, exist_ok=True)
-    interrupted = reopen_vectors(out, shape, signature)
-    return interrupted or PartialSet(reserve(out / "partial.npy", shape), out, signature)
-
-
-def reopen_vectors(out:Path, shape:tuple[int, int], signature:str) -> PartialSet|None:
-    "Take up what an interrupted run of the same images and network left; None where there is nothing to use."
-    notes = read_progress(out / "partial.json")
-    if notes.get("signature") != signature: return None
-    partial = out / "partial.npy"
-    finished = out / "vectors.npy"
-    if not partial.exists() and notes["done"] == shape[0] and finished.exists():
-        # All was done, and the power went between the renaming and the last note: take the name back.
-        os.replace(finished, partial)
-    try:
-        vectors = np.lib.format.open_memmap(partial, mode="r+")
-    except (FileNotFoundError, ValueError):
-        return None
-    if vectors.shape != shape: return None
-    errors = {int(row): error for row, error in notes["errors"].items()}
-    return PartialSet(vectors, out, signature, notes["done"], errors)
-
-
-def read_progress(path:Path) -> dict:
-    "Read the note of how far a run came; empty where there is none that can be read."
-    # Without `read_notes`: notes of earlier versions name no format, and the signature says all that matters.
-    try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return notes if isinstance(notes, dict) else {}
-
-
-def reserve(path:Path, shape:tuple[int, int]) -> np.memmap:
-    "Make a file of zeros mapped into memory, and make sure that the disk has room for all of it."
-    vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    if not hasattr(os, "posix_fallocate"): return vectors
-    try:
-        with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if not is_full: return vectors  # a file system that cannot reserve
-        path.unlink()
-        raise OSError(
-            f"Could not reserve {vectors.nbytes / 1e6:,.0f} MB for the vectors in {path.parent} ({error.strerror}); "
-            "free some space or choose another folder"
-        ) from error
-    return vectors
-
-# %% ../nbs/05_embeddings.ipynb #0613b6e6
 def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict) -> EmbeddingSet:
     "Report unreadable images, leave their rows out, and put the files in place."
     out = partial.out
@@ -794,67 +316,6 @@ def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict) -> Embe
     for name in ("partial.json", "partial.npy"):
         (out / name).unlink(missing_ok=True)
     return EmbeddingSet.load(out)
-
-
-def settle_vectors(partial:PartialSet, out:Path, kept:np.ndarray) -> None:
-    "Give the vectors their final name, without the rows of unreadable images."
-    if partial.errors:
-        with replacing(out / "vectors.npy") as file:
-            copy_rows(partial.vectors, kept, file)
-        del partial.vectors  # Windows renames and removes no mapped file
-    else:
-        partial.flush()
-        del partial.vectors
-        os.replace(out / "partial.npy", out / "vectors.npy")
-
-
-def copy_rows(vectors:np.ndarray, rows:np.ndarray, file:Path, chunk:int=10_000) -> None:
-    "Copy some vectors into a file of their own, a piece at a time."
-    copy = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(len(rows), vectors.shape[1]))
-    for start in range(0, len(rows), chunk):
-        piece = rows[start:start + chunk]
-        copy[start:start + chunk] = vectors[piece]
-    copy.flush()
-
-# %% ../nbs/05_embeddings.ipynb #6187fc7a
-gains = {} # How many times faster bfloat16 is, by device, threads, network and batch size
-
-
-def faster_dtype(
-    model:"SiameseNet", # Network to time, where it is
-    *,
-    batch_size:int=16, # Images at a time
-    rounds:int=4, # Measurements of each, in turns; the fastest counts
-    gain:float=1.2, # Least gain in speed for which bfloat16 is worth its digits
-) -> "torch.dtype": # torch.bfloat16 or torch.float32
-    "Measure whether this machine runs the network clearly faster in bfloat16; remembered for the rest of the process."
-    import torch
-
-    device = next(model.parameters()).device
-    key = str(device), torch.get_num_threads(), json.dumps(model.config), batch_size
-    if key not in gains:
-        gains[key] = gain_of_bfloat16(model, batch_size, rounds)
-    return torch.bfloat16 if gains[key] >= gain else torch.float32
-
-
-def gain_of_bfloat16(model:"SiameseNet", batch_size:int, rounds:int) -> float:
-    "Time a network in float32 and in bfloat16; returns how many times faster bfloat16 is, 0 where it does not work."
-    import torch
-
-    images = torch.rand(batch_size, 3, *model.image_size)
-    fastest = {torch.float32: math.inf, torch.bfloat16: math.inf}
-    try:
-        with evaluating(model):
-            for number in range(rounds + 1):
-                for dtype in fastest:
-                    started = time.perf_counter()
-                    embed_batch(model, images, dtype=dtype)
-                    seconds = time.perf_counter() - started
-                    if number > 0:  # the first round warms up
-                        fastest[dtype] = min(fastest[dtype], seconds)
-    except RuntimeError:
-        return 0.0
-    return fastest[torch.float32] / fastest[torch.bfloat16]
 
 # %% ../nbs/05_embeddings.ipynb #fda3a4ab
 def plot_embeddings(
@@ -930,3 +391,43 @@ def draw_thumbnails(ax:"Axes", points:np.ndarray, paths:list[str], number:int) -
         x, y = points[row]
         thumbnail = OffsetImage(pixels, zoom=28 / pixels.shape[0])
         ax.add_artist(AnnotationBbox(thumbnail, (x, y), frameon=False))
+
+# %% ../nbs/05_embeddings.ipynb #6187fc7a
+gains = {} # How many times faster bfloat16 is, by device, threads, network and batch size
+
+
+def faster_dtype(
+    model:"SiameseNet", # Network to time, where it is
+    *,
+    batch_size:int=16, # Images at a time
+    rounds:int=4, # Measurements of each, in turns; the fastest counts
+    gain:float=1.2, # Least gain in speed for which bfloat16 is worth its digits
+) -> "torch.dtype": # torch.bfloat16 or torch.float32
+    "Measure whether this machine runs the network clearly faster in bfloat16; remembered for the rest of the process."
+    import torch
+
+    device = next(model.parameters()).device
+    key = str(device), torch.get_num_threads(), json.dumps(model.config), batch_size
+    if key not in gains:
+        gains[key] = gain_of_bfloat16(model, batch_size, rounds)
+    return torch.bfloat16 if gains[key] >= gain else torch.float32
+
+
+def gain_of_bfloat16(model:"SiameseNet", batch_size:int, rounds:int) -> float:
+    "Time a network in float32 and in bfloat16; returns how many times faster bfloat16 is, 0 where it does not work."
+    import torch
+
+    images = torch.rand(batch_size, 3, *model.image_size)
+    fastest = {torch.float32: math.inf, torch.bfloat16: math.inf}
+    try:
+        with evaluating(model):
+            for number in range(rounds + 1):
+                for dtype in fastest:
+                    started = time.perf_counter()
+                    embed_batch(model, images, dtype=dtype)
+                    seconds = time.perf_counter() - started
+                    if number > 0:  # the first round warms up
+                        fastest[dtype] = min(fastest[dtype], seconds)
+    except RuntimeError:
+        return 0.0
+    return fastest[torch.float32] / fastest[torch.bfloat16]

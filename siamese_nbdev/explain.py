@@ -19,9 +19,9 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from siamese_nbdev.checks import InputError, check_whole
+from siamese_nbdev.galleries import picture_of
 from siamese_nbdev.model import AveragePool, GeMPool, SiameseNet
 from siamese_nbdev.pictures import plain_name, write_name
-from siamese_nbdev.retrieval import picture_of
 from siamese_nbdev.runtime import evaluating
 
 # %% ../nbs/10_explain.ipynb #6b7bc578

@@ -17,9 +17,9 @@ import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_whole
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
+from siamese_nbdev.galleries import exclusion_columns, exclusion_rules, pairs_of
 from siamese_nbdev.manifests import file_keys, name_some, text_column
 from siamese_nbdev.neighbours import distances_between, nearest
-from siamese_nbdev.retrieval import exclusion_columns, exclusion_rules, pairs_of
 
 # %% ../nbs/appendix/ranking.ipynb #rk000007
 def first_copies(vectors:np.ndarray) -> np.ndarray:

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_choice, check_share
-from siamese_nbdev.embeddings import EmbeddingSet, texts_of
+from siamese_nbdev.embeddings import EmbeddingSet
 from siamese_nbdev.folders import look_again
+from siamese_nbdev.galleries import exclusion_columns
 from siamese_nbdev.manifests import name_some, text_column
 from siamese_nbdev.neighbours import metrics_known, pair_distances
 from siamese_nbdev.ranking import check_labelled, check_pair_table, files_named, identity_codes, labels_named
-from siamese_nbdev.retrieval import exclusion_columns
+from siamese_nbdev.storage import texts_of
 from siamese_nbdev.tables import encoding_of, find_column, name_lines, read_table, resolve_paths
 
 if TYPE_CHECKING:  # embeddings are compared without torch: it is imported where a network runs
