@@ -25,7 +25,7 @@ not_prose = [
     r"\$\$.*?\$\$",
     r"`[^`]*`",
     r"\$[^$\n]+\$",
-    r"!?\[[^\]]*\.svg\)",
+    r"!\[[^\]]*\]\([^)]*\.svg\)",  # alternative texts: drawings compute what they show
     r"\]\([^)]*\)",  # where links lead
     r"<[^>]+>",
     r"arXiv:\s*[\d.]+",
