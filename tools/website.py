@@ -87,7 +87,7 @@ def doc_of(name: str) -> str:
     place = places()[name]
     if isinstance(place.node, ast.Assign):
         above = module_source(place.module).splitlines()[place.node.lineno - 2]
-        return above.removeprefix("#").strip() if above.startswith("#") else ""
+        return above.removeprefix("#").strip() if above.startswith("# ") and not above.startswith("# %%") else ""
     return ast.get_docstring(place.node) or ""  # type: ignore[arg-type]
 
 
