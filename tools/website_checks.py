@@ -415,11 +415,14 @@ def built_problems(folder: Path) -> Iterator[str]:
             if re.match(r"(https?:)?//", address):
                 yield f"{name} loads {address}"
         for address in [*page.links, *page.loads]:
-            address = address.removeprefix(site_url + "/") if address.startswith(site_url) else address
+            start = file.parent
+            if address.startswith(site_url + "/"):
+                start = folder
+                address = address.removeprefix(site_url + "/")
             parts = urlsplit(address)
             if parts.scheme or address.startswith("//") or not address:
                 continue
-            target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
+            target = (start / unquote(parts.path)).resolve() if parts.path else file
             target = target / "index.html" if target.is_dir() else target
             if not target.is_file():
                 yield f"{name}: {address} is broken"
