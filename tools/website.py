@@ -252,12 +252,12 @@ class LinkNames(Processor):
                 output["data"]["text/markdown"] = linked("".join(output["data"]["text/markdown"]), page)
 
 
-colab_cell = (
-    "#| hide\n"
-    "# Google Colab does not have the package: this installs it there, and does nothing elsewhere.\n"
-    'if "google.colab" in str(get_ipython()):\n'
-    f'    get_ipython().run_line_magic("pip", "install -q git+{settings["git_url"]}")'
-)
+colab_cell = f"""#| hide
+# Google Colab does not have the package: this installs it there, and does nothing elsewhere.
+if "google.colab" in str(get_ipython()):
+    source = "git+{settings["git_url"]}"
+    needs = '"fastcore<1.13" pytorch-metric-learning ' + source
+    get_ipython().run_line_magic("pip", "install -q " + needs)"""
 colab_id = "c01ab000"
 
 
