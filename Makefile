@@ -27,16 +27,17 @@ test-slow: $(READY) ## the long process tests (kills, restarts, many processes)
 lab: $(READY)   ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab nbs/index.ipynb
 
-book: $(READY)  ## execute every page in full and refresh its saved outputs, then the README
+book: $(READY)  ## execute every page that is out of date, then write the reference and the README
 	$(BIN)/python tools/book.py
+	$(BIN)/python tools/website.py --reference
 	$(BIN)/python tools/readme.py
 
-docs: $(READY)  ## build the docs site (needs Quarto)
-	@command -v quarto >/dev/null || { echo "Quarto is missing. Install it from https://quarto.org/docs/get-started/ (or run: $(BIN)/nbdev_install_quarto), then run make docs again."; exit 1; }
-	$(BIN)/nbdev_docs
+docs: $(READY)  ## build the docs site into _docs and follow its links (needs Quarto)
+	$(BIN)/python tools/website.py
+	$(BIN)/python tools/website_checks.py --built _docs
 
 readme: $(READY) ## write README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
 clean:          ## remove what the commands generated (not .venv)
-	rm -rf runs data/pedestrians* _docs _proc build *.egg-info
+	rm -rf runs data/pedestrians* _docs _proc build *.egg-info nbs/nbdev.yml nbs/.quarto nbs/_docs index_files

@@ -117,6 +117,7 @@ market = Archive(
 )
 
 # %% ../nbs/appendix/downloads.ipynb #f91ec1bd
+# Every data set that `fetch_dataset` knows, by its name.
 datasets = {
     "omniglot": Dataset(
         title="Omniglot",

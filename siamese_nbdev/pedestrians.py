@@ -2817,7 +2817,7 @@ def sample_visit(
 FAR = int(np.float32(np.inf).view(np.int32)) << 32  # an empty pixel: infinitely far
 
 
-def nearest(
+def nearest_points(
     u:np.ndarray, # Column of each point, in pixels, (N,)
     v:np.ndarray, # Row of each point
     depth:np.ndarray, # Its distance, float32 (N,), positive
@@ -3068,7 +3068,7 @@ def in_sight(
     column, row, depth = canvas.view.lens.project(*np.take(points, candidates, 1))
     u, v = frame.small(column, row)
     inside = np.flatnonzero(on_grid(u, columns) & on_grid(v, rows))
-    covered, shown = nearest(u[inside], v[inside], depth[inside], rows, columns)
+    covered, shown = nearest_points(u[inside], v[inside], depth[inside], rows, columns)
     shown = inside[shown]
     before = depth[shown] < canvas.distance[covered] + .05  # not behind a post
     covered = covered[before]

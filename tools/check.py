@@ -1,5 +1,5 @@
 """Everything that CI checks, counted: `python tools/check.py [NAME ...]`, with the names `clean`, `export`, `readme`,
-`outputs`, `style`, `ruff`, `pyright`, `imports`, `notebooks` and `pytest`.
+`outputs`, `style`, `ruff`, `site`, `pyright`, `imports`, `notebooks` and `pytest`.
 
 Without names all of them run. The last line is `N passed, N failed`; the exit status is 1 if anything failed.
 """
@@ -141,6 +141,17 @@ def check_ruff() -> None:
     check_command("ruff", [program("ruff"), "check", "--quiet", *places])
 
 
+def check_site() -> None:
+    "What the site shows and where it leads, each check counted; the drawings are what their code draws."
+    import website_checks
+
+    for title, look in website_checks.checks.items():
+        started = time.time()
+        found = list(look())
+        report(title, not found, time.time() - started, "\n".join(found))
+    check_command("drawings equal their code", [sys.executable, "tools/diagrams", "--check"])
+
+
 def check_pyright() -> None:
     "The types of the package hold."
     check_command("pyright", [program("pyright")])
@@ -233,6 +244,8 @@ def main(wanted: list[str]) -> bool:
         jobs = [pool.submit(check_pytest)] if is_wanted("pytest") else []
         if is_wanted("notebooks"):
             jobs += [pool.submit(check_notebook, page) for page in in_order(style.notebooks())]
+        if is_wanted("site"):
+            jobs.append(pool.submit(check_site))
         if is_wanted("pyright"):
             jobs.append(pool.submit(check_pyright))
         if is_wanted("imports"):

@@ -31,7 +31,7 @@ def readme() -> str:
     notebook.cells = [plain for cell in notebook.cells if (plain := plain_cell(cell))]
     text, _ = MarkdownExporter().from_notebook_node(notebook)
     # Neighbouring pages and pictures live in nbs/.
-    text = re.sub(r"\]\((?!https?://|#|nbs/)([\w/.-]+\.(?:ipynb|png|svg))", r"](nbs/\1", text)
+    text = re.sub(r"\]\((?!https?://|#|nbs/)([\w/.-]+\.(?:ipynb|png|svg|jpg))", r"](nbs/\1", text)
     text = re.sub(r"\]\((?:nbs/)?\.\./", "](", text)
     text = re.sub(r"```(?:python)?\n\s*```\n", "", text)  # code that only its output shows
     return note + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
