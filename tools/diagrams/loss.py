@@ -408,8 +408,8 @@ def loss_contrastive() -> Drawing:
     drawing = Drawing(
         760, 300, "Contrastive and triplet loss",
         "Left: the contrastive loss pulls the positive all the way onto the anchor and pushes the negative out of a "
-        "fixed circle. Right: the triplet loss pulls and pushes only until the negative is a margin farther away than the "
-        "positive.",
+        "fixed circle. Right: the triplet loss pulls and pushes only until the negative is a margin farther away than "
+        "the positive.",
     )
     for left, title, words in (
         (20, "contrastive loss", "pull to zero, push to the margin"),
@@ -451,8 +451,8 @@ def loss_miner() -> Drawing:
     drawing = Drawing(
         760, 470, "The miner, at rest",
         "The nine points of the batch, the zones round the anchor A1, and the triplets that semi-hard mining picks for "
-        f"it, with their losses. Beside it a bar with the loss of the whole batch, {value:.3f}, the mean of all triplets "
-        f"that have one, below the uninformed line at {margin:g}.",
+        f"it, with their losses. Beside it a bar with the loss of the whole batch, {value:.3f}, the mean of its "
+        f"triplets with a loss, below the uninformed line at {margin:g}.",
     )
     sheet = Map(drawing, 14, 456, 186, low=(-0.95, -0.5), high=(1.95, 1.9))
     sheet.ground()
