@@ -197,6 +197,7 @@ body.quarto-dark .miner, [data-bs-theme="dark"] .miner { DARK }
 .miner .zone-word { fill: var(--ink); font-weight: 600; }
 .miner .point { cursor: grab; touch-action: none; outline: none; }
 .miner .point .halo { fill: transparent; }
+.miner .point text { paint-order: stroke; stroke: var(--panel); stroke-width: 4px; stroke-linejoin: round; }
 .miner .point:focus-visible .halo, .miner .point:focus .halo { stroke: var(--ink); stroke-width: 3; stroke-dasharray: 4 3; }
 .miner :is(select, button, input):focus-visible { outline: 3px solid var(--first); outline-offset: 2px; }
 .miner .said { margin: 0.6rem 0 0; }
@@ -450,7 +451,7 @@ body.quarto-dark .miner, [data-bs-theme="dark"] .miner { DARK }
       if (isNarrow) {
         rect(0, mapHeight, width, height - mapHeight, "ground");
         rect(0, mapHeight + 31, long(result.loss), 24, "first");
-        text(0, mapHeight + 74, `loss ${result.loss.toFixed(3)}`, "start", 600);
+        text(0, mapHeight + 74, `loss of the batch ${result.loss.toFixed(3)}`, "start", 600);
         if (!hasFloor) return;
         const x = long(result.uninformed);
         line(x, mapHeight + 28, x, mapHeight + 58, dotted);
@@ -461,7 +462,7 @@ body.quarto-dark .miner, [data-bs-theme="dark"] .miner { DARK }
       rect(mapWidth, 0, width - mapWidth, height, "ground");
       line(mapWidth + 12, base, width - 6, base, "stroke: var(--soft)");
       rect(mapWidth + 16, base - long(result.loss), 40, long(result.loss), "first");
-      text(mapWidth + 36, base + 20, "loss", "middle");
+      text(mapWidth + 12, base + 20, "loss of the batch");
       text(mapWidth + 36, base - long(result.loss) - 8, result.loss.toFixed(3), "middle", 600);
       if (!hasFloor) return;
       const y = base - long(result.uninformed);
@@ -497,10 +498,12 @@ body.quarto-dark .miner, [data-bs-theme="dark"] .miner { DARK }
       lossShown.textContent = `loss ${result.loss.toFixed(3)}`;
       lossShown.setAttribute("data-loss", String(result.loss));
       const still = state.mining === "weighted" ? "whose positive is not the nearer" : "with a loss";
+      const isOverAll = state.reduction === "mean" || state.mining === "weighted"; // every weighted pair has a loss
       said.replaceChildren(
         `${miners[state.mining]}: ${result.triplets} ${unit} in the batch, ${result.active} ${still}; `,
+        `mean over ${isOverAll ? "all" : "these"}: `,
         lossShown,
-        `, uninformed ${result.uninformed.toFixed(3)}.`,
+        `, uninformed ${result.uninformed.toFixed(3)}. With the anchor ${names[state.anchor]}:`,
       );
       const to = result.distances[state.anchor];
       const rows = result.items.filter((item) => item.anchor === state.anchor);

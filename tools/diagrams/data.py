@@ -89,43 +89,57 @@ def leak() -> Drawing:
 
 
 def query() -> Drawing:
-    "One query: what answers it, what does not count, and what is wrong."
+    "One query: what answers it, what does not count, what is wrong, and which images are queries themselves."
     drawing = Drawing(
-        700, 310, "A query and its gallery",
-        "Rows are people, columns are three cameras with two images each. The query is ann's first image from camera "
-        "1. Her images from cameras 2 and 3 are right, her other one from camera 1 does not count, others are wrong.",
+        720, 310, "A query and its gallery",
+        "Rows are people, columns are three cameras with two images each. The first image of each person and camera is "
+        "a query, the second is in the gallery. For ann's query from camera 1, her gallery images from cameras 2 and 3 "
+        "are right, the one from camera 1 does not count, the six of others are wrong.",
     )
     for camera in range(3):
-        x = 96 + camera * 130
+        x = 70 + camera * 130
         drawing.rect(x, 44, 118, 180, fill="panel")
         drawing.text(x + 59, 34, f"camera {camera + 1}", 15, bold=True)
     for row, name in enumerate(("ann", "bob", "cid")):
         y = 74 + row * 60
-        drawing.text(84, y + 6, name, 16, align="end")
+        drawing.text(58, y + 6, name, 16, align="end")
         for number in range(6):
             camera, place = divmod(number, 2)
-            x = 96 + camera * 130 + 33 + place * 52
-            if row:
-                drawing.mark("triangle", x, y, 10, "negative")
-            elif number == 0:
+            x = 70 + camera * 130 + 33 + place * 52
+            if number == 0 and row == 0:
                 drawing.mark("disc", x, y, 11, "anchor")
                 drawing.circle(x, y, 17, color="anchor", width=2)
+            elif place == 0:
+                other_query(drawing, x, y)
+            elif row:
+                drawing.mark("triangle", x, y, 10, "negative")
             elif camera == 0:
-                drawing.mark("square", x, y, 10, "line")
-                drawing.line(x - 14, y + 14, x + 14, y - 14, "ink", 2)
+                not_counted(drawing, x, y)
             else:
                 drawing.mark("square", x, y, 10, "positive")
-    entries = [("disc", "anchor", "query"), ("square", "positive", "right"), ("triangle", "negative", "wrong")]
-    for number, (kind, color, words) in enumerate(entries):
-        y = 76 + number * 42
-        drawing.mark(kind, 510, y, 10, color)
-        drawing.text(530, y + 6, words, 15, align="start")
-    drawing.mark("square", 510, 202, 10, "line")
-    drawing.line(496, 216, 524, 188, "ink", 2)
-    drawing.text(530, 208, "does not count", 15, align="start")
-    drawing.text(350, 262, "ann again in camera 1: same place, same light.", 15, "soft")
-    drawing.text(350, 284, "Too easy, so it is neither right nor wrong.", 15, "soft")
+    drawing.mark("disc", 494, 66, 11, "anchor")
+    drawing.circle(494, 66, 17, color="anchor", width=2)
+    drawing.mark("square", 494, 104, 10, "positive")
+    drawing.mark("triangle", 494, 142, 10, "negative")
+    not_counted(drawing, 494, 178)
+    other_query(drawing, 494, 214)
+    entries = ((66, "the query"), (104, "right"), (142, "wrong"), (178, "does not count"), (214, "another query"))
+    for y, words in entries:
+        drawing.text(518, y + 6, words, 15, align="start")
+    drawing.text(360, 262, "Nine images are queries. The other nine are the gallery.", 15, "soft")
+    drawing.text(360, 284, "ann again in camera 1, in the same light, is too easy to count.", 15, "soft")
     return drawing
+
+
+def not_counted(drawing: Drawing, x: float, y: float) -> None:
+    "An image of the gallery that is neither right nor wrong."
+    drawing.mark("square", x, y, 10, "line")
+    drawing.line(x - 14, y + 14, x + 14, y - 14, "ink", 2)
+
+
+def other_query(drawing: Drawing, x: float, y: float) -> None:
+    "An image that is a query itself, so it is not in the gallery."
+    drawing.circle(x, y, 10, color="soft", width=1.8, dash="3 3")
 
 
 def ways() -> Drawing:

@@ -111,6 +111,14 @@ def person_mark(drawing: Drawing, row: int, x: float, y: float, size=8.0) -> Non
     drawing.mark(kind, x, y, size, color)
 
 
+def name_beside(drawing: Drawing, row: int, x: float, y: float, below: tuple[int, ...] = ()) -> None:
+    "Write the name of an image beside its mark; C2 has the outer circle on its right, so its name is on the left."
+    if names[row] == "C2":
+        drawing.text(x - 13, y + 5, names[row], 16, bold=True, align="end")
+        return
+    drawing.text(x + 14, y + (20 if row in below else -6), names[row], 16, bold=True, align="start")
+
+
 def loss_triplet() -> Drawing:
     "One triplet before and after a step against the gradient."
     step = 0.15
@@ -196,11 +204,6 @@ def loss_zones() -> Drawing:
     sheet.disc(points[anchor], near, "negative", 0.16)
     sheet.circle(points[anchor], near, "ink")
     sheet.circle(points[anchor], near + margin, "ink", "6 5")
-    for (positive_row, negative_row), dash in zip(
-        [*picks_of(anchor)["batch-hard"], picks_of(anchor)["semi-hard"][-1]], (None, "7 5"), strict=True,
-    ):
-        drawing.line(*sheet.at(points[anchor]), *sheet.at(points[negative_row]), "negative", 2.4, dash)
-        assert positive_row == positive
     drawing.line(*sheet.at(points[anchor]), *sheet.at(points[positive]), "positive", 2.4)
     for row, point in enumerate(points):
         x, y = sheet.at(point)
@@ -208,29 +211,28 @@ def loss_zones() -> Drawing:
         if row == anchor:
             kind, color = ("disc", "anchor")
         drawing.mark(kind, x, y, 9, color)
-        drawing.text(x + 14, y + (20 if row in (1, 2) else -6), names[row], 16, bold=True, align="start")
+        name_beside(drawing, row, x, y, below=(1, 2))
     drawing.text(sheet.at((-0.02, 0))[0], sheet.at((0, -0.12))[1], "anchor", 15, "anchor", align="end")
     for word, place, color in (
         ("hard", (-0.52, 0.28), "negative"), ("semi-hard", (-0.13, 1.02), "accent"), ("easy", (-0.9, 1.35), "soft"),
     ):
         x, y = sheet.at(place)
         drawing.text(x, y, word, 17, color, bold=True)
-    for number, (word, dash) in enumerate((("batch-hard: B1", None), ("semi-hard: C2", "7 5"))):
-        drawing.line(572, 160 + 27 * number, 614, 160 + 27 * number, "negative", 2.4, dash)
-        drawing.text(622, 165 + 27 * number, word, 15, align="start")
-    drawing.line(572, 214, 614, 214, "ink", 1.8)
-    drawing.text(622, 219, "as far as A3", 15, align="start")
-    drawing.line(572, 241, 614, 241, "ink", 1.8, "6 5")
-    drawing.text(622, 246, "and a margin", 15, align="start")
+    for number, (word, color, dash) in enumerate((
+        ("positive: A3", "positive", None), (f"as far as A3: {near:.2f}", "ink", None),
+        (f"a margin farther: {near + margin:.2f}", "ink", "6 5"),
+    )):
+        drawing.line(500, 160 + 27 * number, 540, 160 + 27 * number, color, 2.4 if number == 0 else 1.8, dash)
+        drawing.text(550, 165 + 27 * number, word, 15, align="start")
     return drawing
 
 
 def loss_table() -> Drawing:
     "All distances of the batch, with what the miners pick for A1."
     drawing = Drawing(
-        760, 452, "The table of all distances, with the picks for the anchor A1",
+        760, 416, "The table of all distances, with the picks of batch-hard for the anchor A1",
         "A table of nine rows and nine columns; the row of A1 is marked. Batch-hard rings A3, the largest of its "
-        "person, and B1, the smallest of the others. Semi-hard rings B1 for the positive A2 and C2 for A3.",
+        "person, and B1, the smallest of the others.",
     )
     wide = 72
     high = 35
@@ -256,27 +258,15 @@ def loss_table() -> Drawing:
                 drawing.text(x, y, "0", 15, "soft")
                 continue
             drawing.text(x, y, f"{float(distances[row, column]):.2f}", 15, "ink", bold=row == 0)
-    picks = picks_of(0)
-
-    def ring(column: int, color: str, width: float, high_by: float, dash: str | None) -> None:
-        x = left + wide * column + (wide - width) / 2
-        drawing.rect(x, top + (high - high_by) / 2, width, high_by, fill=None, color=color, radius=high_by / 2,
-                     stroke=2.6, dash=dash)
-
-    (hard_positive, hard_negative), = picks["batch-hard"]
-    ring(hard_positive, "positive", 52, 22, None)
-    ring(hard_negative, "negative", 52, 22, None)
-    for _, negative in picks["semi-hard"]:
-        ring(negative, "negative", 66, 31, "5 4")
-    first, second = (f"{names[p]} with {names[n]}" for p, n in picks["semi-hard"])
+    (positive, negative), = picks_of(0)["batch-hard"]
+    for column, color in ((positive, "positive"), (negative, "negative")):
+        x = left + wide * column + (wide - 56) / 2
+        drawing.rect(x, top + (high - 25) / 2, 56, 25, fill=None, color=color, radius=12.5, stroke=2.6)
     line = top + 9 * high + 34
     drawing.rect(left, line - 17, 52, 22, fill=None, color="positive", radius=11, stroke=2.6)
     drawing.rect(left + 60, line - 17, 52, 22, fill=None, color="negative", radius=11, stroke=2.6)
-    drawing.text(
-        left + 124, line, f"batch-hard: {names[hard_positive]} with {names[hard_negative]}", 15, align="start",
-    )
-    drawing.rect(left + 30, line + 17, 66, 28, fill=None, color="negative", radius=14, stroke=2.6, dash="5 4")
-    drawing.text(left + 124, line + 36, f"semi-hard: {first}, and {second}", 15, align="start")
+    words = f"batch-hard for A1: {names[positive]} with {names[negative]}"
+    drawing.text(left + 124, line, words, 15, align="start")
     drawing.rect(left + 470, line - 17, 52, 22, fill="positive", radius=3, opacity=0.16)
     drawing.text(left + 532, line, "one person", 15, align="start")
     return drawing
@@ -402,6 +392,7 @@ def loss_weighted() -> Drawing:
         drawing.line(left, base, left + 2.2 * scale, base, "soft", 1.5)
         drawing.text(left + 2.2 * scale, base - 62, f"temperature {temperature:g}", 15, bold=True, align="end")
         drawing.mark("disc", left, base, 7, "anchor")
+        drawing.text(left, base + 19, names[anchor], 14, "anchor", bold=True)
         for row, share in zip(others, shares, strict=True):
             x = left + float(distances[anchor, row]) * scale
             tall = 66 * float(share)
@@ -417,7 +408,8 @@ def loss_contrastive() -> Drawing:
     drawing = Drawing(
         760, 300, "Contrastive and triplet loss",
         "Left: the contrastive loss pulls the positive all the way onto the anchor and pushes the negative out of a "
-        "fixed circle. Right: the triplet loss asks only that the negative be a margin farther away than the positive.",
+        "fixed circle. Right: the triplet loss pulls and pushes only until the negative is a margin farther away than "
+        "the positive.",
     )
     for left, title, words in (
         (20, "contrastive loss", "pull to zero, push to the margin"),
@@ -459,7 +451,8 @@ def loss_miner() -> Drawing:
     drawing = Drawing(
         760, 470, "The miner, at rest",
         "The nine points of the batch, the zones round the anchor A1, and the triplets that semi-hard mining picks for "
-        f"it. Beside it a bar with the loss, {value:.3f}, below the uninformed line at {margin:g}.",
+        f"it, with their losses. Beside it a bar with the loss of the whole batch, {value:.3f}, the mean of its "
+        f"triplets with a loss, below the uninformed line at {margin:g}.",
     )
     sheet = Map(drawing, 14, 456, 186, low=(-0.95, -0.5), high=(1.95, 1.9))
     sheet.ground()
@@ -474,18 +467,24 @@ def loss_miner() -> Drawing:
     for row, point in enumerate(points):
         x, y = sheet.at(point)
         person_mark(drawing, row, x, y, 9)
-        drawing.text(x + 14, y - 8, names[row], 15, bold=True, align="start")
+        name_beside(drawing, row, x, y)
     drawing.circle(*sheet.at(points[anchor]), 15, color="ink", width=2)
     drawing.text(574, 48, "miner: semi-hard", 15, align="start", bold=True)
     drawing.text(574, 72, "anchor: A1", 15, align="start")
     drawing.text(574, 96, f"margin: {margin:g}", 15, align="start")
-    base = 440.0
-    tall = 260.0 / 0.6
+    for number, (positive, negative) in enumerate(picks_of(anchor)["semi-hard"]):
+        cost = max(0.0, float(distances[anchor, positive] - distances[anchor, negative]) + margin)
+        words = f"{names[positive]}, {names[negative]}: loss {cost:.2f}"
+        drawing.text(574, 126 + 22 * number, words, 15, align="start")
+    base = 398.0
+    tall = 170.0 / 0.4
     drawing.line(600, base, 730, base, "soft", 1.5)
     drawing.rect(624, base - value * tall, 50, value * tall, fill="anchor", radius=2)
     drawing.text(649, base - value * tall - 10, f"loss {value:.3f}", 15, bold=True)
     drawing.line(590, base - margin * tall, 740, base - margin * tall, "ink", 2, "2 5")
     drawing.text(665, base - margin * tall - 10, f"uninformed {margin:.3f}", 15)
+    drawing.text(665, base + 24, "whole batch: mean of", 15, "soft")
+    drawing.text(665, base + 44, "triplets with a loss", 15, "soft")
     return drawing
 
 
