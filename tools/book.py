@@ -3,7 +3,8 @@
 Without names, the pages that are out of date are executed, two at a time, in reading order; each is saved when it is
 done, so an interrupted book goes on where it was stopped. A page notes in its metadata what it was executed with: the
 digest of its code, of the package's code that it uses and of the network that pages share, versions, processor and
-minutes. `--all` executes every page, names execute these, and `--stale` only lists what is out of date.
+minutes. `--all` executes every page, names execute these, `--stale` only lists what is out of date, and `--fold` only
+folds the machinery away.
 """
 import ast
 import base64
@@ -24,7 +25,7 @@ top = Path(__file__).resolve().parent.parent
 package = top / "siamese_nbdev"
 shared_network = top / "runs" / "demo_model" / "model"
 duration = re.compile(r"(runs in )about (?:an?|[\d.]+) (?:second|minute)s?( on 2 cores)")
-directive = re.compile(r"^#\|\s*(exports?i?|hide)\b", re.M)
+machinery = re.compile(r"^#\|\s*(export|exporti|hide)\s*$", re.M)
 
 
 def pages() -> list[Path]:
@@ -171,6 +172,32 @@ def shrink_figures(notebook: dict, limit: int = 120_000) -> None:
             output["data"]["image/jpeg"] = as_jpeg(encoded, limit)
 
 
+def is_machinery(cell: dict) -> bool:
+    "Tell whether a cell is not part of the lesson: hidden, or in the package without being shown."
+    return cell["cell_type"] == "code" and bool(machinery.search("".join(cell["source"])))
+
+
+def fold(notebook: dict) -> bool:
+    "Fold machinery in notebook viewers (one click opens it), unfold all else, and tell whether something changed."
+    changed = False
+    for cell in notebook["cells"]:
+        wanted = {"source_hidden": True} if is_machinery(cell) else {}
+        if cell["metadata"].get("jupyter", {}) != wanted:
+            changed = True
+            cell["metadata"].pop("jupyter", None)
+            if wanted:
+                cell["metadata"]["jupyter"] = wanted
+    return changed
+
+
+def fold_page(page: Path) -> None:
+    "Fold the machinery of a saved page."
+    notebook = json.loads(page.read_text(encoding="utf-8"))
+    if fold(notebook):
+        text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False)
+        page.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
 def in_words(seconds: float) -> str:
     "Say how long a page took, roundly."
     if seconds < 55:
@@ -199,6 +226,7 @@ def execute(page: Path) -> None:
     seconds = time.time() - started
     drop_progress(notebook)
     shrink_figures(notebook)
+    fold(notebook)
     state_duration(notebook, seconds)
     notebook.metadata["executed"] = executed_with(page, notebook, seconds)
     nbformat.write(notebook, page)
@@ -223,13 +251,17 @@ def train_shared_network() -> None:
 
 def main(arguments: list[str]) -> int:
     os.chdir(top)
-    if unknown := {name for name in arguments if name.startswith("--")} - {"--all", "--here", "--stale"}:
+    if unknown := {name for name in arguments if name.startswith("--")} - {"--all", "--fold", "--here", "--stale"}:
         print(__doc__, *(f"unknown: {name}" for name in unknown - {"--help"}), sep="\n")
         return int("--help" not in unknown)
     named = [Path(name).resolve() for name in arguments if not name.startswith("--")]
     if "--here" in arguments:
         for page in named:
             execute(page)
+        return 0
+    if "--fold" in arguments:
+        for page in named or pages():
+            fold_page(page)
         return 0
     chosen = named or [page for page in pages() if "--all" in arguments or is_stale(page)]
     if "--stale" in arguments:

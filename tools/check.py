@@ -125,6 +125,7 @@ def check_style() -> None:
     "Layout of cells, public names, and the direction of imports, each counted on its own."
     checks: dict[str, Callable] = {
         "cells are set wide": lambda: (problem for page in style.notebooks() for problem in style.cell_problems(page)),
+        "machinery is folded": lambda: (problem for page in style.notebooks() for problem in style.fold_problems(page)),
         "public names equal the contract": style.public_problems,
         "pages import lower pages only": style.import_problems,
         "lines hold no more than they should": style.density_problems,

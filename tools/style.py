@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import book
+
 top = Path(__file__).resolve().parent.parent
 contract = json.loads((top / "tools" / "contract.json").read_text(encoding="utf-8"))
 exported_width = 120
@@ -141,6 +143,14 @@ def cell_problems(page: Path) -> Iterator[str]:
         if kind in ("export", "exports") and (len(set(names)) != 1 or names[0] not in public):
             listed = ", ".join(names) or "no name"
             yield f"{where}: #| {kind} takes one public name, got {listed}; helpers go to #| exporti"
+
+
+def fold_problems(page: Path) -> Iterator[str]:
+    "Name the cells of machinery that are not folded, and those of the lesson that are."
+    for number, cell in enumerate(json.loads(page.read_text(encoding="utf-8"))["cells"]):
+        wanted = {"source_hidden": True} if book.is_machinery(cell) else {}
+        if cell["metadata"].get("jupyter", {}) != wanted:
+            yield f"{page.relative_to(top)} cell {number}: run `python tools/book.py --fold`"
 
 
 def exported_names(tree: ast.Module) -> list[str]:
