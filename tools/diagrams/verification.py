@@ -304,7 +304,7 @@ def still() -> Drawing:
     wrong = [sum(d > threshold for d in parts[0]), sum(d <= threshold for d in parts[1])]
     drawing = Drawing(
         width, base + 66, "The threshold, standing still",
-        f"{len(parts[0])} pairs of one person above a line, {len(parts[1])} pairs of two people below it, by distance. "
+        f"{len(parts[0])} pairs of one person above a level line, {len(parts[1])} of two people below it. "
         f"At a threshold of {threshold:.3f}, {wrong[0]} of the first and {wrong[1]} of the second are errors: these "
         "marks are filled, all others hollow.",
     )
