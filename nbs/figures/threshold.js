@@ -1,4 +1,4 @@
-// The threshold, a figure to play with: pairs of one person above a line, pairs of two people below it, in the order of
+// The threshold, a figure to play with: pairs of one person above a level line, pairs of two people below it, by
 // their distances. A slider moves the threshold; marks on its wrong side are errors.
 //
 // The upper half holds pure functions that compute what siamese_nbdev.verification computes (tests/test_threshold_figure.py
@@ -205,7 +205,7 @@ body.quarto-dark .threshold, [data-bs-theme="dark"] .threshold { DARK }
     }
 
     const svg = element("svg", {
-      role: "img", "aria-label": "Pairs of one person above a line and pairs of two people below it, by distance",
+      role: "img", "aria-label": "Pairs of one person above a level line and pairs of two people below it, by distance; an upright line is the threshold",
     });
     const back = element("g");
     const marks = element("g");

@@ -68,7 +68,7 @@ def hills() -> Drawing:
     drawing.mark("triangle", at(1.84), 116, 6, "negative")
     drawing.text(at(1.84), 140, "different", 16, "negative", bold=True)
     drawing.text(at(0), base + 22, "0", 14, "soft", "start")
-    drawing.text(at(1.03), base + 22, "distance", 15, "soft")
+    drawing.text(at(2.05), base + 22, "distance", 15, "soft", "end")
     drawing.text(at(0.9), base + 48, "strangers let in", 15, "negative", "end", bold=True)
     drawing.text(at(1.12), base + 48, "friends sent away", 15, "positive", "start", bold=True)
     drawing.arrow(at(0.78), base + 34, at(0.92), base - 8, "negative", head=7)
@@ -111,9 +111,9 @@ def eer() -> Drawing:
     curve = roc(six)
     rate, distance = equal_error_rate(six)
     drawing = Drawing(
-        width, 300, "The equal error rate of six pairs",
-        "Over the threshold the false reject rate falls in steps from one to nought and the false accept rate rises "
-        f"in steps from nought to one. At a threshold of {distance:g} both are one third.",
+        width, 322, "The equal error rate of six pairs",
+        "Over the threshold the false reject rate falls in steps from one to zero and the false accept rate rises "
+        f"in steps from zero to one. At a threshold of {distance:g} both are one third.",
     )
 
     def place(threshold: float, share: float) -> tuple[float, float]:
@@ -140,7 +140,7 @@ def eer() -> Drawing:
         drawing.mark(kind, place(pair.distance, 0)[0], 262, 6, color)
     for threshold in range(0, 9, 2):
         drawing.text(place(threshold, 0)[0], 288, f"{threshold}", 15, "soft")
-    drawing.text(place(5, 0)[0], 288, "threshold", 15, "soft")
+    drawing.text(place(4, 0)[0], 312, "threshold", 15, "soft")
     x, y = place(distance, rate)
     drawing.circle(x, y, 11, color="ink", width=2.4)
     drawing.arrow(x + 58, y - 66, x + 12, y - 14, "ink")
@@ -154,7 +154,7 @@ def three() -> Drawing:
     drawing = Drawing(
         width, 300, "How few pairs bound a small rate",
         "The chance to see no error at all among 300 independent pairs falls with the true rate: from one at a rate of "
-        "nought to one in twenty at a rate of one per cent.",
+        "zero to one in twenty at a rate of one per cent.",
     )
 
     def place(percent: float, share: float) -> tuple[float, float]:
@@ -176,13 +176,13 @@ def three() -> Drawing:
     x, y = place(bound, unseen(bound))
     drawing.line(x, y, x, 240, "ink", 1.6, dash="5 4")
     drawing.circle(x, y, 6, fill="ink")
-    drawing.arrow(x + 62, y - 66, x + 8, y - 9, "ink")
-    drawing.text(x + 20, y - 98, f"true rate 3/{pairs} = {bound:g} %:", 16, "ink", "start", bold=True)
-    drawing.text(x + 20, y - 77, f"still nothing seen in 1 of {1 / unseen(bound):.0f} studies", 15, "ink", "start")
+    drawing.arrow(x + 58, y - 98, x + 6, y - 11, "ink")
+    drawing.text(x + 20, y - 130, f"true rate 3/{pairs} = {bound:g} %:", 16, "ink", "start", bold=True)
+    drawing.text(x + 20, y - 108, f"still nothing seen in 1 of {1 / unseen(bound):.0f} studies", 15, "ink", "start")
     half = 100 * (1 - 0.5 ** (1 / pairs))
     x, y = place(half, 0.5)
     drawing.circle(x, y, 5, fill="anchor")
-    drawing.text(x + 12, y - 4, f"{half:.2f} %: every other study", 15, "anchor", "start")
+    drawing.text(x + 14, y - 10, f"{half:.2f} %: every other study", 15, "anchor", "start")
     for percent in (0, 0.5, 1, 1.5, 2):
         drawing.text(place(percent, 0)[0], 264, f"{percent:g} %", 15, "soft")
     drawing.text(place(1, 0)[0], 288, "true false accept rate", 15, "soft")
@@ -190,23 +190,23 @@ def three() -> Drawing:
 
 
 def people() -> Drawing:
-    "Three people, drawn two, three and no times, and how often each pair then counts."
-    times = {"ann": 2, "bob": 3, "cid": 0}
+    "Three draws from three people: two, one and no times each, and how often each pair then counts."
+    times = {"ann": 2, "bob": 1, "cid": 0}
     looks = {"ann": ("disc", "first"), "bob": ("square", "second"), "cid": ("triangle", "third")}
     drawing = Drawing(
         width, 272, "Drawing people, counting pairs",
-        "Ann was drawn twice, bob three times, cid not at all. A pair of two people counts the product of both "
-        "numbers: ann with bob six times. A pair of one person counts as often as that person. Pairs of cid count "
-        "nought.",
+        "In three draws ann came twice, bob once, cid not at all. A pair of two people counts the product of both "
+        "numbers: ann with bob twice. A pair of one person counts as often as that person. Pairs of cid do not count.",
     )
-    drawing.text(30, 34, "drawn with replacement", 16, "ink", "start", bold=True)
+    drawing.text(30, 34, "three draws, with replacement", 16, "ink", "start", bold=True)
+    often = ("not drawn", "once", "twice")
     for row, (name, count) in enumerate(times.items()):
         y = 74 + 62 * row
         kind, color = looks[name]
         drawing.text(30, y + 5, name, 16, color, "start", bold=True)
         for copy in range(count):
             drawing.mark(kind, 96 + 34 * copy, y, 11, color)
-        drawing.text(212, y + 5, f"{count} times" if count else "not drawn", 15, "soft", "start")
+        drawing.text(188, y + 5, often[count], 15, "soft", "start")
     drawing.arrow(316, 136, 362, 136, "soft", 2.2)
     drawing.text(392, 34, "how often each pair counts", 16, "ink", "start", bold=True)
     for column, name in enumerate(times):
@@ -279,6 +279,14 @@ def stored_pairs() -> pd.DataFrame:
     )
 
 
+def hollow(drawing: Drawing, kind: str, x: float, y: float, size: float, color: str) -> None:
+    "Draw the outline of a square or a triangle, as the figure to play with shows a pair on its right side."
+    if kind == "square":
+        drawing.rect(x - size, y - size, 2 * size, 2 * size, fill=None, color=color, radius=0, stroke=1.2)
+    else:
+        drawing.path([(x, y - size), (x + size, y + size), (x - size, y + size), (x, y - size)], color, 1.2)
+
+
 def still() -> Drawing:
     "The figure to play with, standing still at the equal error rate."
     pairs = stored_pairs()
@@ -296,8 +304,9 @@ def still() -> Drawing:
     wrong = [sum(d > threshold for d in parts[0]), sum(d <= threshold for d in parts[1])]
     drawing = Drawing(
         width, base + 66, "The threshold, standing still",
-        f"{len(parts[0])} pairs of one person above a line, {len(parts[1])} pairs of two people below it, by distance. "
-        f"At a threshold of {threshold:.3f}, {wrong[0]} of the first and {wrong[1]} of the second are errors.",
+        f"{len(parts[0])} pairs of one person above a level line, {len(parts[1])} of two people below it. "
+        f"At a threshold of {threshold:.3f}, {wrong[0]} of the first and {wrong[1]} of the second are errors: these "
+        "marks are filled, all others hollow.",
     )
     drawing.rect(8, 8, at(threshold) - 8, base - 8, fill="panel", radius=0)
     drawing.line(8, middle, width - 8, middle, "soft")
@@ -307,7 +316,10 @@ def still() -> Drawing:
             away = (level + 0.5) * (size + 1) + 3
             is_wrong = (distance > threshold) if kind == "square" else (distance <= threshold)
             y = middle + away if number else middle - away
-            drawing.mark(kind, at(distance), y, 4 if is_wrong else 2.6, color)
+            if is_wrong:
+                drawing.mark(kind, at(distance), y, 4.4, color)
+            else:
+                hollow(drawing, kind, at(distance), y, 2.9, color)
     drawing.line(at(threshold), 8, at(threshold), base, "ink", 2.2)
     drawing.text(at(threshold) - 8, 28, "accepted", 15, "ink", "end", bold=True)
     drawing.text(at(threshold) + 8, 28, "rejected", 15, "ink", "start", bold=True)
@@ -315,7 +327,7 @@ def still() -> Drawing:
     drawing.text(18, base - 10, "two people", 15, "negative", "start", bold=True)
     for tick in range(0, int(farthest / 0.5) + 1):
         drawing.text(at(tick / 2), base + 20, f"{tick / 2:.1f}", 14, "soft", "middle" if tick else "start")
-    drawing.text(at(0.75), base + 20, "distance", 14, "soft")
+    drawing.text(width - 18, base - 10, "distance", 15, "soft", "end")
     drawing.text(
         18, base + 50,
         f"Threshold {threshold:.3f}: {wrong[1]} of {len(parts[1])} strangers let in, "
