@@ -310,7 +310,7 @@ def add_colab_cells() -> None:
                 "cell_type": "code",
                 "execution_count": None,
                 "id": colab_id,
-                "metadata": {},
+                "metadata": {"jupyter": {"source_hidden": True}},
                 "outputs": [],
                 "source": colab_cell.splitlines(keepends=True),
             }
