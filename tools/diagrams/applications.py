@@ -52,7 +52,7 @@ def applications_cameras() -> Drawing:
         picture(kind, color, x, 252)
         drawing.text(x, 306, where, 13)
         drawing.text(x, 326, rank, 13, "soft" if kind == "ring" else color, bold=kind != "ring")
-    drawing.text(14, 364, "Rank-1 counts no hit, Rank-5 counts one. Junk is in no list.", 14, "soft", align="start")
+    drawing.text(14, 364, "Rank-1 misses this query, Rank-5 finds it. Junk is in no list.", 14, "soft", align="start")
     return drawing
 
 

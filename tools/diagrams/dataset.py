@@ -45,6 +45,7 @@ def tensor() -> Drawing:
     drawing.text(88, 304, "red, green, blue", 14, "soft")
     drawing.arrow(172, 152, 254, 152, width=2.5, head=12)
     drawing.text(212, 140, "/ 255", 15, "soft", mono=True)
+    drawing.text(212, 178, "axes moved", 13, "soft")
     drawing.text(509, 30, "(3, 6, 4) floats", 16, bold=True)
     for channel, name in enumerate(("red", "green", "blue")):
         left = 270 + channel * 164.0
@@ -113,7 +114,7 @@ def batch() -> Drawing:
                 drawing.mark(kind, x, y, 10, color)
             else:
                 faint(drawing, x, y)
-    drawing.text(160, 308, "six people, rows of unlike length", 14, "soft")
+    drawing.text(160, 308, "six people, rows of different lengths", 14, "soft")
     drawing.arrow(322, 160, 392, 160, width=2.5, head=12)
     drawing.text(560, 28, f"one batch: P = {p}, K = {k}", 16, bold=True)
     for row, (kind, color) in enumerate(marks):

@@ -103,7 +103,7 @@ def model_resize() -> Drawing:
     drawing = Drawing(
         760, 290, "Three pictures on their way to 128 x 64 pixels",
         "An upright picture keeps its shapes. A wide one is squeezed, and a wheel becomes a narrow ellipse. Cut out "
-        "first, the wheel stays round, and its surroundings are lost.",
+        "first, the wheel stays round, and its sides are lost.",
     )
     top = 52.0
     high = 160.0
@@ -111,7 +111,7 @@ def model_resize() -> Drawing:
     columns = (
         (10.0, "upright: kept", "every shape stays"),
         (255.0, "wide: squeezed", "the wheel is an ellipse"),
-        (510.0, "wide: cut out first", "round, the rest is lost"),
+        (510.0, "wide: cut out first", "round, its sides are lost"),
     )
     for left, title, says in columns:
         drawing.text(left + 118, 28, title, 16, bold=True)
@@ -214,8 +214,8 @@ def model_pooling() -> Drawing:
     means_and_deviations = [f"{value:.2f}" for value in BandPool((2,))(maps)[0].tolist()]
     grid = [f"{value:g}" for value in GridPool()(maps)[0].tolist()]
     columns = (
-        ("average", [f"{average:.2f}"], "the mean", "where is forgotten"),
-        ("GeM", [f"{gem:.2f}"], "large ones count more", "where is forgotten"),
+        ("average", [f"{average:.2f}"], "the mean", "place is forgotten"),
+        ("GeM", [f"{gem:.2f}"], "large ones count more", "place is forgotten"),
         ("bands", [*means_and_deviations], "mean, deviation", "left, right forgotten"),
         ("grid", grid, "all places", "nothing is forgotten"),
     )
