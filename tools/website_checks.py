@@ -143,9 +143,10 @@ def unique_problems() -> Iterator[str]:
         for name in website.defined_in(file.stem):
             if public.get(name, file.stem) != file.stem:
                 yield f"{file.name} defines {name}, which is public in {public[name]}"
+    anchors = {name.lower() for name in public}
     for page in style.notebooks():
         for _, words in headings(page):
-            if words.strip("`() ") in public and page.stem != "reference":
+            if words.strip("`() ").lower() in anchors and page.stem != "reference":
                 yield f"{name_of(page)}: the heading {words!r} is the name of something exported"
 
 
