@@ -1,13 +1,12 @@
 """The figures to play with compute what the library computes: in node for numbers, in a browser for what is shown."""
 import json
 import math
-import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import torch
+from playing import browser, node, seen_in_browser
 
 from siamese_nbdev.loss import (
     TripletLoss,
@@ -19,9 +18,6 @@ from siamese_nbdev.loss import (
 
 top = Path(__file__).resolve().parent.parent
 figure = top / "nbs" / "figures" / "miner.js"
-node = shutil.which("node") or shutil.which("nodejs")
-browsers = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-browser = next((found for found in map(shutil.which, browsers) if found), None)
 minings = ("all", "batch_hard", "semi_hard", "weighted")
 
 in_node = """
@@ -150,41 +146,10 @@ addEventListener("load", () => {
 """
 
 
-def seen_in_browser(folder: Path, width: int) -> dict:
-    "Open a page with the figure, go through the steps, and return what they saw."
-    shutil.copy(figure, folder / "miner.js")
-    still = '<img src="none.svg" alt="a still picture">'
-    page = folder / "page.html"
-    page.write_text(
-        '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<body><div class="figure-to-play" id="figure-miner">{still}</div>'
-        f'<script src="miner.js" defer></script><script>{steps}</script></body>',
-        encoding="utf-8",
-    )
-    # A window of a headless browser has a least width, so a phone is a frame inside it.
-    outer = folder / "outer.html"
-    outer.write_text(
-        f'<!doctype html><body><iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>'
-        'addEventListener("load", () => { document.body.append(Object.assign(document.createElement("pre"), {'
-        'id: "seen", textContent: document.querySelector("iframe").contentDocument.getElementById("seen").textContent'
-        '})); });</script></body>',
-        encoding="utf-8",
-    )
-    command = [
-        browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
-        f"--user-data-dir={folder / 'profile'}", "--window-size=1000,1000", "--virtual-time-budget=5000", "--dump-dom",
-        outer.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.S)
-    assert found, done.stdout[-2000:] + done.stderr[-2000:]
-    return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-
-
 @pytest.mark.skipif(browser is None, reason="no Chromium or Chrome is installed")
 @pytest.mark.parametrize("width", [390, 900])
 def test_the_miner_shows_what_the_library_computes(tmp_path, width):
-    result = seen_in_browser(tmp_path, width)
+    result = seen_in_browser(figure, steps, tmp_path, width)
     assert result["images"] == 0  # the still picture has made way
     assert result["wide"] <= result["window"] == width
     seen = {step["name"]: step for step in result["seen"]}

@@ -2,21 +2,18 @@
 import json
 import math
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from playing import browser, node, seen_in_browser
 
 from siamese_nbdev.verification import equal_error_rate, evaluate_verification, fit_threshold, roc
 
 top = Path(__file__).resolve().parent.parent
 figure = top / "nbs" / "figures" / "threshold.js"
-node = shutil.which("node") or shutil.which("nodejs")
-browsers = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-browser = next((found for found in map(shutil.which, browsers) if found), None)
 
 in_node = """
 const { readFileSync } = require("fs");
@@ -149,36 +146,6 @@ addEventListener("load", () => {
 """
 
 
-def seen_in_browser(folder: Path, width: int, theme: str) -> dict:
-    "Open a page with the figure, go through the steps, and return what they saw."
-    shutil.copy(figure, folder / "threshold.js")
-    (folder / "page.html").write_text(
-        f'<!doctype html><html data-bs-theme="{theme}"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><body class="quarto-' + theme + '">'
-        '<div class="figure-to-play" id="figure-threshold"><img src="none.svg" alt="a still picture"></div>'
-        f'<script src="threshold.js" defer></script><script>{steps}</script></body>',
-        encoding="utf-8",
-    )
-    # A window of a headless browser has a least width, so a phone is a frame inside it.
-    outer = folder / "outer.html"
-    outer.write_text(
-        f'<!doctype html><body><iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>'
-        'addEventListener("load", () => { document.body.append(Object.assign(document.createElement("pre"), {'
-        'id: "seen", textContent: document.querySelector("iframe").contentDocument.getElementById("seen").textContent'
-        '})); });</script></body>',
-        encoding="utf-8",
-    )
-    command = [
-        browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
-        f"--user-data-dir={folder / 'profile'}", "--window-size=1000,1000", "--virtual-time-budget=5000", "--dump-dom",
-        outer.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.S)
-    assert found, done.stdout[-2000:] + done.stderr[-2000:]
-    return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-
-
 def stored_table() -> pd.DataFrame:
     "Read the pairs that the figure carries."
     rows = re.search(r"const stored = \[(.*?)\];", figure.read_text(encoding="utf-8"), re.S)
@@ -190,7 +157,7 @@ def stored_table() -> pd.DataFrame:
 @pytest.mark.skipif(browser is None, reason="no Chromium or Chrome is installed")
 @pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (900, "light")])
 def test_the_threshold_shows_what_the_library_computes(tmp_path, width, theme):
-    result = seen_in_browser(tmp_path, width, theme)
+    result = seen_in_browser(figure, steps, tmp_path, width, theme)
     assert result["images"] == 0  # the still picture has made way
     assert result["wide"] <= result["window"] == width
     assert (result["live"], result["focus"]) == ("polite", "threshold")
