@@ -63,7 +63,7 @@ def similarity_map(
     first:object, # Picture: file, bytes, PIL image, array (H, W, 3) or tensor (3, H, W)
     second:object, # Picture, likewise
     *,
-    approximate:bool=False, # Also take GeM pooling and heads that bend, by the rules above; the result is marked
+    approximate:bool=False, # Also take GeM pooling and heads that bend, by approximate rules; the result is marked
 ) -> SimilarityMap: # What every pair of places adds; its sum is the cosine similarity, normalised network or not
     "Split a similarity over all pairs of places (Stylianou et al. 2019, arXiv:1901.00536; Zhu, arXiv:1909.12977)."
     if not isinstance(model, SiameseNet):

@@ -236,7 +236,7 @@ def evaluate_few_shot(
     queries:int=5, # Queries of each class
     *,
     episodes:int=200, # Episodes for each row
-    max_distance:float|None=None, # A query that is farther from every class gets none, which is wrong; None names all
+    max_distance:float|None=None, # A query farther from every class gets no name, which is wrong; None names all
     over:str="episodes", # What the interval draws again: "episodes", or "classes" (how far might others differ?)
     cross_camera:bool=True, # Take queries from other cameras than their class's support, where cameras are known
     seed:int=0, # Seed of the episodes

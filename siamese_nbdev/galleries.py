@@ -545,7 +545,7 @@ def without_itself(
 
 # %% ../nbs/appendix/galleries.ipynb #ga000019
 def hits_table(question:Question, gallery:pd.DataFrame, rows:np.ndarray, distances:np.ndarray) -> pd.DataFrame:
-    "Lay out hits as a table, one row a hit; an infinite distance marks a place that stayed empty."
+    "Lay out hits as a table, one row per hit; an infinite distance marks a place that stayed empty."
     query = question.query.manifest
     is_found = np.isfinite(distances)
     if question.max_distance is not None:

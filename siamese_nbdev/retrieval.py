@@ -64,11 +64,11 @@ def search(
     where:dict|None=None, # Search only rows with these values, compared as text: column -> value or several
     exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
     exclude_same:str|tuple[str, ...]=(), # Further columns, such as "session": as with the camera
-    max_distance:float|None=None, # Leave out what is farther away; who has no hit is listed in `.attrs["nobody"]`
+    max_distance:float|None=None, # Leave out what is farther away; queries without a hit are listed in .attrs["nobody"]
     chunk:int|None=None, # Rows of the gallery to look at in one go; None chooses
     device:str|None=None, # Where to compute, such as "cuda"; None is the processor
-) -> pd.DataFrame: # One row a hit: `query`, `rank` (from 1), `path`, `label`, `distance`, `correct`, `query_label`
-    "Find the closest images, exactly; the query itself is never among them. Where cameras are known, they are told."
+) -> pd.DataFrame: # One row per hit: query, rank (from 1), path, label, distance, correct, query_label
+    "Find the closest images exactly, never the query itself. Where cameras are known, they are in the table."
     check_choice("metric", metric, metrics_known)
     check_device(device)
     if chunk is not None:
@@ -88,8 +88,8 @@ def plot_closest_imgs(
     columns:int=8, # Closest images in a row
     caption:str|None=None, # Column to write below each image; None writes label and distance
     ax:"Axes|None"=None, # Draw into these axes; None makes a figure of fitting size
-) -> "Axes": # The axes, one row a query
-    "Draw queries with their closest images, right and wrong ones told apart; who was not found is told too."
+) -> "Axes": # The axes, one row per query
+    "Draw queries with their closest images, right and wrong ones told apart; a query without a hit says 'nobody'."
     import matplotlib.pyplot as plt
 
     check_hits(hits, columns, caption)
@@ -137,7 +137,7 @@ def rerank(
 
 # %% ../nbs/06_retrieval.ipynb #a29a00cb
 class Backend(Protocol):
-    "Where an `Index` keeps its vectors. A subclass must say what is abstract here, and may say the rest better."
+    "Where an `Index` keeps its vectors. A subclass must define what is abstract here, and may override the rest."
     metric:str # "euclidean" or "cosine", as `build` was told
     effort:int|None = None # How much is done to miss nothing, where that can be chosen
 
@@ -185,7 +185,7 @@ class Backend(Protocol):
         self.build(gallery, self.metric)
 
     def save(self, folder:Path) -> None:
-        "Write into a folder what is dear to build; the vectors stand there already."
+        "Write into a folder what is costly to build; the vectors are there already."
         return None
 
     def load(self, folder:Path, gallery:np.ndarray, metric:str) -> None:
@@ -277,7 +277,7 @@ class Index:
         where:dict|None=None, # Search only rows with these values, compared as text: column -> value or several
         exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
         exclude_same:str|tuple[str, ...]=(), # Further columns, such as "session": as with the camera
-        max_distance:float|None=None, # Leave out what is farther away; who has no hit is listed in `.attrs["nobody"]`
+        max_distance:float|None=None, # Leave out what is farther away; queries without a hit: .attrs["nobody"]
     ) -> pd.DataFrame: # As `search` returns it
         "Find the closest images; the query itself is never among them."
         wishes = Wishes(top_k, where, exclude_same_camera, exclude_same, max_distance)

@@ -233,7 +233,8 @@ def evaluation_hubs() -> Drawing:
     drawing = Drawing(
         760, 340, "A hub",
         "Five points. An arrow leads from each to its nearest other. Four arrows end at the point in the middle, one "
-        "at its neighbour, none at the three others. A table at the right lists the same.",
+        "at its neighbour, none at the three others. A table at the right says of each image which is nearest to it "
+        "and in whose lists it is: a in four, b in one, the others in nobody's.",
     )
     drawing.rect(24, 20, 372, 300)
 
@@ -255,18 +256,20 @@ def evaluation_hubs() -> Drawing:
         color = "accent" if i == 0 else "soft"
         drawing.mark("disc", x, y, 12 if i == 0 else 9, color)
         drawing.text(x - 20 if i == 0 else x + 20, y - 12, names[i], 17, color, bold=True)
-    drawing.text(436, 46, "nearest of", 15, "soft", "start")
-    drawing.text(600, 46, "in how many lists", 15, "soft")
+    image_x, nearest_x, first_x = 462, 552, 632
+    drawing.text(image_x, 46, "image", 15, "soft")
+    drawing.text(nearest_x, 46, "its nearest", 15, "soft")
+    drawing.text(first_x - 8, 46, "in the lists of", 15, "soft", "start")
     for i, name in enumerate(names):
         y = 88 + i * 44
-        nearest = names[int(distances[i].argmin())]
-        drawing.line(436, y - 26, 736, y - 26)
-        drawing.text(436, y, f"{name}: {nearest}", 17, "ink", "start", bold=nearest == "a")
-        count = int(counts[f"{i}.png"])
-        for number in range(count):
-            drawing.mark("square", 556 + number * 26, y - 6, 8, "accent" if i == 0 else "soft")
-        drawing.text(700, y, str(count), 18, "accent" if i == 0 else "ink", "end", bold=True)
-    drawing.text(436, 314, "on average 1, the hub has 4", 16, "accent", "start", bold=True)
+        drawing.line(436, y - 26, 744, y - 26)
+        drawing.text(image_x, y, name, 17, "accent" if i == 0 else "ink", bold=True)
+        drawing.text(nearest_x, y, names[int(distances[i].argmin())], 17)
+        naming = [names[other] for other in range(len(names)) if int(distances[other].argmin()) == i]
+        assert len(naming) == int(counts[f"{i}.png"])
+        drawing.text(first_x - 8, y, " ".join(naming) or "nobody", 17, "ink" if naming else "soft", "start")
+        drawing.text(736, y, str(len(naming)), 18, "accent" if i == 0 else "ink", "end", bold=True)
+    drawing.text(436, 314, "on average in 1 list, the hub in 4", 16, "accent", "start", bold=True)
     return drawing
 
 

@@ -20,29 +20,32 @@ def tile(drawing: Drawing, x: float, y: float, name: str, is_grey: bool = False)
 def sort() -> Drawing:
     "A row of distances, as the gallery lies and sorted."
     drawing = Drawing(
-        760, 330, "Search is sorting a row of distances",
+        760, 346, "Search is sorting a row of distances",
         "The distance of a query to each of six gallery images is measured. Sorted, the smallest comes first: three "
-        "images of the query's person, then others.",
+        "images of the query's person, then others. An arrow leads from each image to its rank.",
     )
     place = 3.0
     gallery = [("bob", 7.5), ("ann", 2.2), ("bob", 5.9), ("ann", 3.5), ("bob", -0.8), ("ann", 5.1)]
     gaps = [abs(where - place) for _, where in gallery]
     order = sorted(range(len(gallery)), key=gaps.__getitem__)
-    left, step = 186, 102
-    drawing.mark("disc", 62, 75, 14, "anchor")
-    drawing.text(62, 112, "query", 15)
-    drawing.arrow(86, 75, 140, 75)
+    left, step = 190, 102
+    drawing.text(left + 2.5 * step, 24, "the gallery, in its own order", 15, "soft")
+    drawing.mark("disc", 62, 66, 14, "anchor")
+    drawing.text(62, 97, "query", 15)
+    drawing.arrow(86, 66, left - 40, 66)
+    drawing.text(62, 120, "distance", 15, "soft")
     drawing.text(62, 252, "sorted", 15)
+    drawing.text(62, 298, "distance", 15, "soft")
     for number, (name, _) in enumerate(gallery):
         x = left + step * number
-        tile(drawing, x, 60, name)
-        drawing.text(x, 110, f"{gaps[number]:.1f}", 17, bold=True)
+        tile(drawing, x, 66, name)
+        drawing.text(x, 120, f"{gaps[number]:.1f}", 17, bold=True)
     for rank, number in enumerate(order):
         x = left + step * rank
-        drawing.arrow(left + step * number, 120, x, 200, "line" if rank > 1 else "ink", 1.8)
-        tile(drawing, x, 232, gallery[number][0])
-        drawing.text(x, 282, f"{gaps[number]:.1f}", 17, bold=True)
-        drawing.text(x, 306, f"rank {rank + 1}", 14, "soft")
+        drawing.arrow(left + step * number, 132, x, 214, "ink" if rank == 0 else "soft", 1.8)
+        tile(drawing, x, 246, gallery[number][0])
+        drawing.text(x, 298, f"{gaps[number]:.1f}", 17, bold=True)
+        drawing.text(x, 324, f"rank {rank + 1}", 14, "soft")
     return drawing
 
 
@@ -100,35 +103,44 @@ def arc(drawing: Drawing, x1: float, x2: float, y: float, height: float, color: 
 
 
 def mutual() -> Drawing:
-    "Five points on a line: who names whom among its two nearest."
+    "Five points on a line: who names whom among its two nearest, and the circles that follow."
     drawing = Drawing(
-        760, 284, "Mutual neighbours",
+        760, 286, "Mutual neighbours",
         "Five images on a line: three of bob at 1, 2 and 4, the query at 8, the query's second picture at 13. The "
-        "query names bob at 4 and its second picture. Only the second picture names it in return.",
+        "query names bob at 4 and its second picture. Only the second picture names it in return. One circle holds "
+        "the three bobs, another the query and its second picture.",
     )
     places = [8, 4, 2, 1, 13]
     names = ["query", "bob", "bob", "bob", "ann"]
     near = [nearest_two(places, one) for one in range(len(places))]
-    base = 168
+    base = 164
 
-    def at(number: int) -> float:
-        return 20 + 50 * places[number]
+    def at(place: float) -> float:
+        return 30 + 50 * place
 
-    drawing.line(30, base, 730, base)
+    def is_mutual(one: int, two: int) -> bool:
+        return two in near[one] and one in near[two]
+
+    for one in (1, 0):
+        circle = [places[other] for other in range(len(places)) if other == one or is_mutual(one, other)]
+        left, right = at(min(circle)) - 26, at(max(circle)) + 26
+        drawing.rect(left, base - 24, right - left, 48, fill="panel", color="soft", radius=24, dash="5 4")
+        drawing.text((left + right) / 2, base + 102, f"one circle of {len(circle)} images", 15, "soft")
+    drawing.line(24, base, 736, base)
+    for place in range(15):
+        drawing.line(at(place), base + 24, at(place), base + 30, "soft", 1)
+        drawing.text(at(place), base + 47, str(place), 14, "soft")
     for one, two in [(0, 1), (0, 4), (1, 2), (1, 3), (2, 3)]:
-        is_mutual = two in near[one] and one in near[two]
-        up = 1 if 0 in (one, two) else -1
-        height = 14 + (0.42 if up == 1 else 0.24) * abs(at(one) - at(two))
-        color = ("positive" if 0 in (one, two) else "soft") if is_mutual else "negative"
-        arc(drawing, at(one), at(two), base - 16 * up, up * height, color, None if is_mutual else "6 5")
-    for number, name in enumerate(names):
+        height = 10 + (0.4 if 0 in (one, two) else 0.26) * abs(at(places[one]) - at(places[two]))
+        color = ("positive" if 0 in (one, two) else "soft") if is_mutual(one, two) else "negative"
+        dash = None if is_mutual(one, two) else "6 5"
+        arc(drawing, at(places[one]), at(places[two]), base - 16, height, color, dash)
+    for place, name in zip(places, names, strict=True):
         kind, color = marks[name]
-        drawing.mark(kind, at(number), base, 12, color)
-    drawing.text(at(0), base + 40, "query: ann", 15)
-    drawing.text(at(4), base + 40, "ann", 15)
-    drawing.text(at(2) + 25, base + 94, "bob, three times", 15)
-    drawing.text((at(0) + at(1)) / 2 - 40, 44, "named, not in return", 15, "negative")
-    drawing.text((at(0) + at(4)) / 2 + 10, 24, "both name each other", 15, "positive")
+        drawing.mark(kind, at(place), base, 12, color)
+        drawing.text(at(place), base + 74, "query: ann" if name == "query" else name, 15)
+    drawing.text(at(5.4), 44, "named, not in return", 15, "negative")
+    drawing.text(at(10.5), 26, "both name each other", 15, "positive")
     return drawing
 
 
@@ -153,10 +165,10 @@ def lists() -> Drawing:
     truth = min(range(len(points)), key=lambda p: math.dist(points[p], query))
     by_distance = sorted(range(len(centres)), key=lambda c: math.dist(centres[c], query))
     drawing = Drawing(
-        760, 350, "Lists around centres",
+        760, 386, "Lists around centres",
         "Left, a query is measured against all sixty points. Middle, only against five centres and the points of the "
         "nearest list; the nearest point lies in another list and is missed. Right, two lists are read and it "
-        "is found.",
+        "is found. Below, a legend: query, centre of a list, true nearest, not looked at.",
     )
     side = 236
     for panel, effort in enumerate((None, 1, 2)):
@@ -189,6 +201,15 @@ def lists() -> Drawing:
         drawing.text(left + side / 2, top + side + 24, words, 15)
         verdict = "nearest found \u2713" if found == truth else "nearest missed \u2717"
         drawing.text(left + side / 2, top + side + 48, verdict, 15, "positive" if found == truth else "negative")
+    y = 362
+    drawing.mark("disc", 137, y, 8, "anchor")
+    drawing.text(153, y + 5, "query", 14, "soft", align="start")
+    drawing.mark("diamond", 233, y, 6, "ink")
+    drawing.text(247, y + 5, "centre of a list", 14, "soft", align="start")
+    drawing.circle(389, y, 9, color="positive", width=2.5)
+    drawing.text(405, y + 5, "true nearest", 14, "soft", align="start")
+    drawing.mark("disc", 527, y, 5, "line")
+    drawing.text(539, y + 5, "not looked at", 14, "soft", align="start")
     return drawing
 
 
