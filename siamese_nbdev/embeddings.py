@@ -390,7 +390,7 @@ def draw_thumbnails(ax:"Axes", points:np.ndarray, paths:list[str], number:int) -
     for row in np.unique(chosen.astype(int)):
         pixels = read_image(paths[row])
         x, y = points[row]
-        thumbnail = OffsetImage(pixels, zoom=64 / pixels.shape[0])
+        thumbnail = OffsetImage(pixels, zoom=52 / pixels.shape[0])
         ax.add_artist(AnnotationBbox(thumbnail, (x, y), frameon=False))
 
 # %% ../nbs/05_embeddings.ipynb #6187fc7a
