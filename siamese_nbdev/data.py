@@ -195,12 +195,12 @@ def audit_split(
         raise InputError("Expected a manifest with a column split, got none; call split_by_label(manifest)")
     manifest = manifest.loc[manifest["split"].notna()]
     known = manifest.loc[manifest["label"].notna()]
-    leaks = leak("identities", values_shared(known, "label", list(known["label"])))
-    leaks += leak("files", values_shared(manifest, "path", list(file_keys(manifest["path"]))))
+    leaks = leak("identity", values_shared(known, "label", list(known["label"])))
+    leaks += leak("file", values_shared(manifest, "path", list(file_keys(manifest["path"]))))
     report = manifest.groupby("split").agg(images=("path", "size"), identities=("label", "nunique"))
     if pictures:
         equal, near = compare_pictures(manifest, progress)
-        leaks += leak("pictures", [f"{Path(a).name} = {Path(b).name}" for a, b in equal])
+        leaks += leak("picture", [f"{Path(a).name} = {Path(b).name}" for a, b in equal])
         report.attrs["near_duplicates"] = near
     if leaks:
         message = (
@@ -220,8 +220,11 @@ def values_shared(manifest:pd.DataFrame, column:str, keys:list[str]) -> list[str
 
 
 def leak(what:str, shared:list[str]) -> list[str]:
-    "Put into words what stands on two sides; nothing where nothing does."
-    return [f"{len(shared)} {what} stand on two sides ({name_some(shared)})"] if shared else []
+    "Put into words what stands on two sides, `what` in the singular; nothing where nothing does."
+    if not shared: return []
+    plural = what[:-1] + "ies" if what.endswith("y") else what + "s"
+    stand = f"1 {what} stands" if len(shared) == 1 else f"{len(shared)} {plural} stand"
+    return [f"{stand} on two sides ({name_some(shared)})"]
 
 
 def compare_pictures(

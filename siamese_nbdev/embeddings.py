@@ -321,9 +321,9 @@ def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict) -> Embe
 def plot_embeddings(
     embeddings:EmbeddingSet, # What to draw
     *,
-    by:str="label", # Column that decides the colour
+    by:str="label", # Column that decides colour and mark
     method:str="tsne", # "tsne" or "pca"
-    thumbnails:int=0, # Draw so many of the images themselves
+    thumbnails:int=0, # How many of the images themselves to draw; 0 for dots alone
     seed:int=0, # Seed of t-SNE
     ax:"Axes|None"=None, # Where to draw
 ) -> "Axes":
@@ -362,16 +362,17 @@ def flatten_vectors(vectors:np.ndarray, method:str, seed:int) -> np.ndarray:
 
 
 def draw_groups(ax:"Axes", points:np.ndarray, groups:np.ndarray, title:str) -> None:
-    "Draw each group of points in a colour and, beyond twenty groups, with another mark; name them where they are few."
+    "Draw each group of points in a colour: identities in twenty before marks change, others each with its own mark."
     import matplotlib.pyplot as plt
 
-    colors = plt.get_cmap("tab20")(np.linspace(0, 1, 20))
+    is_identity = title == "label"
+    colors = plt.get_cmap("tab20" if is_identity else "Dark2").colors
     names = sorted(set(groups))
     entries = []
     for number, name in enumerate(names):
         x, y = points[groups == name].T
-        marker = "os^DvP"[number // 20 % 6]
-        entries.append(ax.scatter(x, y, s=16, color=colors[number % 20], marker=marker))
+        marker = "os^DvP"[(number // 20 if is_identity else number) % 6]
+        entries.append(ax.scatter(x, y, s=16, color=colors[number % len(colors)], marker=marker))
     if len(names) <= 12:
         small = dict(fontsize=7, title_fontsize=7)
         place = dict(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -389,7 +390,7 @@ def draw_thumbnails(ax:"Axes", points:np.ndarray, paths:list[str], number:int) -
     for row in np.unique(chosen.astype(int)):
         pixels = read_image(paths[row])
         x, y = points[row]
-        thumbnail = OffsetImage(pixels, zoom=28 / pixels.shape[0])
+        thumbnail = OffsetImage(pixels, zoom=52 / pixels.shape[0])
         ax.add_artist(AnnotationBbox(thumbnail, (x, y), frameon=False))
 
 # %% ../nbs/05_embeddings.ipynb #6187fc7a

@@ -905,7 +905,7 @@ def broadcast_buffers(run:Run) -> None:
 
 
 def stop_on_nan(run:Run, note:dict[str, float], loss:float) -> pd.DataFrame:
-    "Stop a run whose loss is no number: note it, keep the last good checkpoint, go back to the best weights."
+    "Stop a run whose loss is NaN or infinite: note it, keep the last good checkpoint, go back to the best weights."
     epoch = run.progress.epoch + 1
     signs = dict(epoch=epoch, lr=current_rate(run), uninformed=told_by(run.loss, "uninformed"))
     not_measured = dict.fromkeys(history_columns, math.nan)
@@ -1057,7 +1057,7 @@ class Case:
     last:dict[str, float] # Each figure when it was last measured
     broken:list[int] # Epochs in which the loss is NaN
     best_rank_1:float # Among strangers, in any epoch
-    frozen_rank_1:float|None # Before training, if known
+    frozen_rank_1:float|None # Of the network before the run, if known
 
     @property
     def is_learning(self) -> bool:

@@ -142,7 +142,7 @@ def batch_loss(
 def run_epochs(
     run:Run, # A run, fresh or brought back by `load_checkpoint`
 ) -> pd.DataFrame: # History, one row per epoch
-    "Train until the last epoch, early stopping or a loss that is no number; leave the best weights in the network."
+    "Train to the last epoch, early stopping, or a loss that is NaN or infinite; leave the best weights in the network."
     while not run.is_over:
         bar = progress_bar(run)
         run.trainee.train()
@@ -234,7 +234,7 @@ def fit(
     out:str|Path|None=None, # Folder for checkpoints, history and the best network; None keeps everything in memory
     loss:Callable|None=None, # Of (embeddings, labels), or of three tensors with "triplets"; None is triplet loss
     mining:str="weighted", # Which triplets of a batch count: "semi_hard", "batch_hard", "all", "weighted" by nearness
-    margin:float|None=None, # How much farther than the positive the negative shall be: 0.3; "weighted" has none
+    margin:float|None=None, # How much farther than the positive the negative must be: 0.3; "weighted" has none
     sampling:str="balanced", # "balanced": P x K batches, mined; "triplets": random ones, or those of `triplets`
     triplets:pd.DataFrame|None=None, # Ready-made triplets, as `read_triplets` returns them
     triplets_per_batch:int=32, # Triplets in a batch where `sampling="triplets"`
@@ -371,8 +371,8 @@ def collapse(case:Case) -> Finding|None:
     return Finding(
         "collapse",
         f"spread {last['spread']:.3f}: all images land on one point; loss {last['loss']:.3f}{floor}",
-        "mine semi-hard instead of batch-hard, lower the learning rate, lengthen the warm-up; "
-        "a loss must push as well as pull",
+        "change the mining first: semi-hard or weighted, or random triplets at the beginning, instead of batch-hard; "
+        "then lengthen the warm-up and lower the learning rate; a loss must push as well as pull",
     )
 
 # %% ../nbs/04_training.ipynb #e3a713fb
@@ -466,8 +466,8 @@ def not_a_number(case:Case) -> Finding|None:
 def diagnose(
     history:pd.DataFrame, # What `fit` returned, or its history.csv
     *,
-    frozen_rank_1:float|None=None, # Rank-1 of the untrained network on the same images, in [0, 1], if known
-) -> pd.DataFrame: # One row a finding: `problem`, `evidence`, `advice`; a single row "none found" for a healthy run
+    frozen_rank_1:float|None=None, # Rank-1 of the network before the run, on the same images, in [0, 1], if known
+) -> pd.DataFrame: # One row per finding: `problem`, `evidence`, `advice`; a single row "none found" for a healthy run
     "Name what went wrong in a run, on what evidence, and what to try."
     needed = {"loss", "uninformed", "active_share", "spread", "norm", "train_rank_1", "valid_rank_1"}
     missing = needed - set(history.columns)

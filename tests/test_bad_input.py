@@ -97,10 +97,10 @@ cases = {
     "audit without split": (lambda t: audit_split(manifest()), "split_by_label"),
     "audit a missing split": (lambda t: audit_split(manifest(split=[None] * 4)), "a column split, got none"),
     "audit a list": (lambda t: audit_split(["a.png"]), "got list"),
-    "audit a leak": (lambda t: audit_split(manifest(split=leaky)), "1 identities stand on two sides (ann)"),
+    "audit a leak": (lambda t: audit_split(manifest(split=leaky)), "1 identity stands on two sides (ann)"),
     "audit one file twice": (
         lambda t: audit_split(manifest(path=["a.png", "b.png", "a.png", "d.png"], split=halves)),
-        "1 files stand on two sides",
+        "1 file stands on two sides",
     ),
     "queries of lone identities": (lambda t: split_query_gallery(manifest(label=list("abcd"))), "at least two images"),
     "check a list": (lambda t: check_images(["a.png"]), "column path"),
