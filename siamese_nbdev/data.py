@@ -32,7 +32,7 @@ from siamese_nbdev.manifests import (
     file_keys,
     name_some,
 )
-from siamese_nbdev.pictures import TooLarge, decode_file, plain_name, read_pixels, write_name
+from siamese_nbdev.pictures import TooLarge, decode_file, fit_names, read_pixels, write_name
 from siamese_nbdev.tables import name_lines, read_table, rename_columns, resolve_paths
 
 if TYPE_CHECKING:
@@ -78,18 +78,15 @@ def show_images(
     from matplotlib.patches import Rectangle
 
     check_whole("columns", columns)
-    if isinstance(images, pd.DataFrame):
-        if titles is None and "label" in images:
-            titles = [plain_name(label) for label in images["label"]]
-        images = list(images["path"])
-    pictures = [image if isinstance(image, np.ndarray) else read_image(image) for image in images]
-    if not pictures:
-        raise InputError("Expected at least one image to show, got none")
+    labels = images.get("label") if isinstance(images, pd.DataFrame) else None
+    pictures = pictures_of(images)
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     tall = common_proportion(pictures)
     if ax is None:
         _, ax = plt.subplots(figsize=(columns * 1.1, rows * (1.1 * tall + 0.25)), layout="constrained")
+    if titles is None and labels is not None:
+        titles = titles_of(labels, ax, columns)
     titles = None if titles is None else list(titles)
     for number, picture in enumerate(pictures):
         left = number % columns * 1.08
@@ -105,6 +102,25 @@ def show_images(
     return ax
 
 # %% ../nbs/00_data.ipynb #9bd058d4
+def pictures_of(images:pd.DataFrame|Iterable) -> list[np.ndarray]:
+    "Read the images of a manifest or a list; arrays stay as they are."
+    items = images["path"] if isinstance(images, pd.DataFrame) else images
+    pictures = [item if isinstance(item, np.ndarray) else read_image(item) for item in items]
+    if not pictures:
+        raise InputError("Expected at least one image to show, got none")
+    return pictures
+
+
+def titles_of(labels:pd.Series, ax:"Axes", columns:int) -> list[str]:
+    "Write labels so that each fits above its picture; a missing one is left empty."
+    figure = ax.get_figure(root=True)
+    figure.draw_without_rendering()  # only then are the axes where they will be
+    points = 72 * ax.get_window_extent().width / figure.dpi / columns
+    texts = ["" if pd.isna(label) else str(label) for label in labels]
+    names = fit_names(texts, 0.92 * points)
+    return [names[text] for text in texts]
+
+
 def common_proportion(pictures:list[np.ndarray]) -> float:
     "Return height over width of the middle picture: in the grid every one is 1 wide and this high."
     heights = [picture.shape[0] for picture in pictures]
