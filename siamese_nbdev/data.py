@@ -20,7 +20,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole, counted
 from siamese_nbdev.files import digest
 from siamese_nbdev.folders import labels_at, list_images, take_splits
 from siamese_nbdev.manifests import (
@@ -185,7 +185,8 @@ def warn_of_replaced(manifest:pd.DataFrame) -> None:
         warnings.warn("The manifest had a split already; it is replaced, on your request", stacklevel=3)
     unlabelled = int(manifest["label"].isna().to_numpy().sum())
     if unlabelled:
-        warnings.warn(f"{unlabelled:,} images without a label belong to no split; theirs stays missing", stacklevel=3)
+        without = counted(unlabelled, "image")
+        warnings.warn(f"In no split: {without} without a label; the split stays missing", stacklevel=3)
 
 
 def check_rows(manifest:pd.DataFrame) -> None:
@@ -364,7 +365,7 @@ def check_identity_folders(folder:Path, places:list, columns:dict) -> None:
     loose = sum(not place for place in places)
     if loose:
         warnings.warn(
-            f"Left out {loose} images that lie directly in a folder such as train, in no identity's", stacklevel=3
+            f"Left out {counted(loose, 'image')} directly in a folder such as train, in no identity's", stacklevel=3
         )
 
 
@@ -372,7 +373,7 @@ def warn_of_loose(folder:Path, loose:list[Path]) -> None:
     "Say which images lie in no identity's folder."
     if loose:
         warnings.warn(
-            f"Left out {len(loose)} images that lie directly in {folder}, in no identity's folder, "
+            f"Left out {counted(len(loose), 'image')} directly in {folder}, in no identity's folder, "
             f"such as {loose[0].name}",
             stacklevel=3,
         )
@@ -427,7 +428,7 @@ def images_from_filenames(
         )
     if strangers:
         warnings.warn(
-            f"Left out {len(strangers)} of {len(paths)} images whose names do not fit the pattern, "
+            f"Left out {len(strangers):,} of {counted(len(paths), 'image')}: names that do not fit the pattern, "
             f"such as {strangers[0]}",
             stacklevel=2,
         )
