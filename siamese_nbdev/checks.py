@@ -83,3 +83,16 @@ def is_same_value(value:object, choice:object) -> bool:
     "Compare a value with a choice; `True` is not 1, 1.0 is not 1, and a list or an array is none of several words."
     is_alike = isinstance(value, type(choice)) and isinstance(value, bool) == isinstance(choice, bool)
     return is_alike and value == choice
+
+# %% ../nbs/appendix/checks.ipynb #ck000022
+def counted(
+    number:int, # How many
+    noun:str, # What, in the singular
+    verb:str="", # What they do, in the plural: "are", "lie"; "" for none
+) -> str: # Such as "1,200 images are", or "1 identity is"
+    "Write a number with its noun in the singular or plural, and the verb that goes with it."
+    one = {"are": "is", "were": "was", "have": "has", "do": "does"}
+    if number == 1:
+        return " ".join(["1", noun, one.get(verb, verb and f"{verb}s")]).strip()
+    plural = f"{noun[:-1]}ies" if noun.endswith("ty") or noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {plural} {verb}".strip()

@@ -13,12 +13,13 @@ import shlex
 import sys
 import warnings
 from dataclasses import dataclass
+from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siamese_nbdev.checks import InputError, check_positive
+from siamese_nbdev.checks import InputError, check_positive, counted
 from siamese_nbdev.downloads import DatasetError, datasets, fetch_dataset
 
 if TYPE_CHECKING:  # what a command works with is imported where it runs: help and refusals are there at once
@@ -37,8 +38,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings=dict(help_option_names=["-h", "--help"]),
     help="Train and use Siamese networks for image similarity. Start with `siamese-nbdev demo`.",
+    epilog="Example: siamese-nbdev run photos, then siamese-nbdev search photo.jpg --index runs/photos",
 )
+
+
+def example(line:str) -> str:
+    "Write the last line of a help page."
+    return f"Example: siamese-nbdev {line}"
 
 
 def option(text:str, *names:str, **rules):
@@ -51,9 +59,14 @@ def argument(text:str):
     return typer.Argument(help=text)
 
 
-labelled_folder = "Folder with one sub-folder per identity (or a CSV with the columns path and label)."
+csv_columns = (
+    "a CSV with the columns path and label; a column split (train, valid, test) is obeyed, and with a column camera "
+    "nobody is found in the query's own camera"
+)
+labelled_folder = f"Folder with one sub-folder per identity, or {csv_columns}."
 default_backbone = "tf_efficientnet_lite0"
 default_seed = 42
+searched_set = "Embedding set to search, or a run such as runs/demo, which stands for its index."
 some_network = "Folder of a network, or of a run that holds one, such as runs/demo."
 out_folder = option("Folder for the results. An earlier run in it is moved aside, not overwritten.")
 Epochs = Annotated[
@@ -88,6 +101,11 @@ Root = Annotated[Path|None, option("Folder that holds the set's pictures now, if
 Json = Annotated[bool, option("Print JSON instead of a table.", "--json")]
 
 
+def say(text:str) -> None:
+    "Tell the user on stderr what is in use."
+    typer.echo(text[0].upper() + text[1:], err=True)
+
+
 def warn(text:str) -> None:
     "Say on stderr what the user should know."
     typer.echo(f"Warning: {text}", err=True)
@@ -114,7 +132,7 @@ def in_columns(table:"pd.DataFrame", **options) -> str:
     return table.to_string(float_format="{:.3f}".format, **options)
 
 # %% ../nbs/14_cli.ipynb #975cc1bf
-@app.command("demo")
+@app.command("demo", epilog=example("demo --epochs 2"))
 def demo_command(
     out:Annotated[Path, out_folder]=Path("runs/demo"),
     data:Annotated[
@@ -134,10 +152,10 @@ def demo_command(
     typer.echo(f"\nIn {out}: model/, embeddings/, history.csv, metrics.json, closest.png")
 
 
-@app.command("run")
+@app.command("run", epilog=example("run photos --out runs/photos --epochs 10 --seed 1"))
 def run_command(
     path:Annotated[Path, argument(
-        "Folder with one sub-folder per identity, or of images without any (or a CSV with the columns path and label)."
+        f"Folder with one sub-folder per identity, or of images without any, or {csv_columns}."
     )],
     out:Annotated[Path|None, out_folder]=None,
     epochs:Epochs=None,
@@ -158,7 +176,10 @@ def run_command(
     sep:Separator=None,
     encoding:Encoding=None,
 ):
-    "Do the whole pipeline on your own images: check, split, frozen baseline, training, evaluation, index, report."
+    """Do the whole pipeline on your own images: check, split, frozen baseline, training, evaluation, index, report.
+
+    A GPU is used by itself where there is one.
+    """
     from siamese_nbdev.pipeline import RunOptions, check_outside, make_plan, plan_lines
 
     out = out or Path("runs") / name_of(path)
@@ -192,7 +213,7 @@ def name_of(path:Path) -> str:
     return (resolved.stem if resolved.is_file() else resolved.name) or "root"
 
 
-@app.command("report")
+@app.command("report", epilog=example("report runs/photos"))
 def report_command(
     out:Annotated[Path, argument("Folder of a run.")],
 ):
@@ -219,14 +240,14 @@ def finish_run(plan:"Plan", report:bool) -> None:
     across = " across identities" if plan.is_labelled else ""
     measured = ["model/", "embeddings/", "frozen/", "history.csv", "metrics.json", "copies.csv"]
     kept = ["index/", *(measured if plan.is_labelled else []), "duplicates.csv", "closest.png"]
-    typer.echo(f"{len(results.duplicates):,} pairs of near-duplicates{across} in duplicates.csv")
+    typer.echo(f"{counted(len(results.duplicates), 'pair')} of near-duplicates{across} in duplicates.csv")
     typer.echo(f"Search with: siamese-nbdev search IMAGE --index {shlex.quote(str(plan.out))}")
     typer.echo(f"\nIn {plan.out}: {', '.join(kept)}")
     if report and (file := write_report(plan.out, say=typer.echo)):
         typer.echo(f"Report: {file}")
 
 # %% ../nbs/14_cli.ipynb #24b790e2
-@app.command("train")
+@app.command("train", epilog=example("train photos --out runs/network --epochs 10"))
 def train_command(
     path:Annotated[Path, argument(labelled_folder)],
     out:Annotated[Path, option("Folder for the network, its checkpoints and history.")],
@@ -280,18 +301,24 @@ def train_command(
     typer.echo(f"Network in {out / 'model'}")
 
 
-@app.command("resume")
+@app.command("resume", epilog=example("resume runs/photos"))
 def resume_command(
     out:Annotated[Path, argument("Folder of a run that was interrupted.")],
 ):
-    "Continue an interrupted training from its last checkpoint."
+    """Finish what was interrupted in a folder: a whole run, or a training from its last checkpoint.
+
+    What is done already is not done again.
+    """
+    if (out / "plan.json").exists():
+        report_command(out)
+        return
     from siamese_nbdev.training import resume
 
     _, history = resume(out)
-    typer.echo(f"{len(history)} epochs done. Network in {out / 'model'}")
+    typer.echo(f"{counted(len(history), 'epoch')} done. Network in {out / 'model'}")
 
 
-@app.command("embed")
+@app.command("embed", epilog=example("embed photos --model runs/photos --out runs/embeddings"))
 def embed_command(
     path:Annotated[Path, argument("Folder of images (or a CSV with a column path).")],
     model:Annotated[Path, option(some_network)],
@@ -324,7 +351,7 @@ def embed_command(
     warn_of(found.notes)
     embeddings = embed_found(folder, found, flip)
     embeddings.save(out)
-    typer.echo(f"{len(embeddings):,} embeddings of {embeddings.vectors.shape[1]} numbers in {out}")
+    typer.echo(f"{counted(len(embeddings), 'embedding')} of {embeddings.vectors.shape[1]:,} numbers in {out}")
 
 
 def embed_found(folder:Path, found:"Found", flip:bool) -> "EmbeddingSet":
@@ -352,7 +379,7 @@ def read_parts(
     warn_of(check_parts(images, own=has_split(found.images) and not options.resplit, test=False))
     tests = int((images["split"] == "test").to_numpy().sum())
     if tests:
-        warn(f"the {tests:,} images of test are left alone; `siamese-nbdev run` measures with them")
+        warn(f"test is left alone ({counted(tests, 'image')}); `siamese-nbdev run` measures with it")
     train, valid = (images.loc[images["split"] == part].reset_index(drop=True) for part in ("train", "valid"))
     return train, valid
 
@@ -412,10 +439,10 @@ def build_network(backbone:str, image_size:tuple[int, int], embedding_size:int|N
     )
 
 # %% ../nbs/14_cli.ipynb #11fce9d3
-@app.command("search")
+@app.command("search", epilog=example("search one.jpg two.jpg --index runs/photos --picture found.png"))
 def search_command(
-    image:Annotated[Path, argument("Picture to look for.")],
-    index:Annotated[Path, option("Embedding set to search, or a run that holds one, such as runs/demo.")],
+    images:Annotated[list[Path], argument("Pictures to look for, or folders of them.")],
+    index:Annotated[Path, option(searched_set)],
     model:Annotated[Path|None, option("Network that made the set. Default: the one beside it.")]=None,
     top_k:Annotated[int, option("How many of the closest images to show.", min=1)]=8,
     max_distance:Annotated[float|None, option(
@@ -430,31 +457,57 @@ def search_command(
     from siamese_nbdev.data import read_image
     from siamese_nbdev.pipeline import draw_closest
 
-    place = find_set(index, ("index", "embeddings"))  # what was made for use comes first
+    place = find_set(index)
     gallery = open_index(place, root)
     folder = find_model(model or place)
-    read_image(image)  # what is no picture is refused before a network is built
+    queries = pictures_among(images)
+    for query in queries:
+        read_image(query)  # what is no picture is refused before a network is built
     limit = limit_of(folder, gallery, max_distance, everyone)
-    hits = search_with(folder, gallery, image, top_k)
-    near = hits.loc[hits["distance"] <= limit.distance]
-    if len(near) < len(hits):
-        warn(limit.left_out(hits.iloc[len(near):]))
+    hits = search_with(folder, gallery, queries, top_k)
+    is_near = hits["distance"] <= limit.distance
+    near = hits.loc[is_near]
+    if not is_near.all():
+        warn(limit.left_out(hits.loc[~is_near]))
+    nobody = [query for query in queries if query not in set(near["query"])]
     if picture and len(near):
+        near.attrs.update(nobody=nobody, max_distance=limit.distance if math.isfinite(limit.distance) else None)
         draw_closest(near, picture)
-    columns = ["rank", "distance", "label", "path"]
+    say(f"searched in {described(place, gallery)}")
     if as_json:
         typer.echo(near.to_json(orient="records", indent=1))
-    elif len(near):
-        typer.echo(in_columns(near, columns=columns, index=False))
-    else:
-        typer.echo("nobody")
+        return
+    several = ["query"] if len(queries) > 1 else []
+    if len(near):
+        typer.echo(in_columns(for_people(near[[*several, "rank", "distance", "label", "path"]]), index=False))
+    for query in nobody:
+        typer.echo(f"{query}: nobody" if several else "nobody")
 
 
-def search_with(folder:Path, gallery:"Index", image:Path, top_k:int) -> "pd.DataFrame":
-    "Search for a picture with the network in a folder."
+def pictures_among(paths:list[Path]) -> list[str]:
+    "List the pictures that were named, and those in folders that were named, each once."
+    from siamese_nbdev.folders import list_images
+
+    listed = [file for path in paths for file in (list_images(path) if path.is_dir() else [path])]
+    return list(dict.fromkeys(str(file) for file in listed))
+
+
+def search_with(folder:Path, gallery:"Index", images:list[str], top_k:int) -> "pd.DataFrame":
+    "Search for pictures with the network in a folder."
     from siamese_nbdev.model import load_model
 
-    return gallery.search(str(image), model=load_model(folder), top_k=top_k)
+    return gallery.search(images if len(images) > 1 else images[0], model=load_model(folder), top_k=top_k)
+
+
+def for_people(table:"pd.DataFrame") -> "pd.DataFrame":
+    "Leave out columns without a value, and write a single missing value as a dash."
+    kept = table.loc[:, table.notna().any() | (table.columns == "rank")]
+    return kept.astype(object).where(kept.notna(), "-").infer_objects()
+
+
+def described(place:Path, index:"Index") -> str:
+    "Name the set that is in use."
+    return f"{place} ({counted(len(index), 'image')})"
 
 
 @dataclass(frozen=True)
@@ -464,10 +517,10 @@ class Limit:
     reason:str # Where it comes from
 
     def left_out(self, hits:"pd.DataFrame") -> str:
-        "Say of hits, nearest first, that they are not shown."
-        nearest = hits.iloc[0]
+        "Say of hits that they are not shown."
+        nearest = hits.loc[hits["distance"].idxmin()]
         return (
-            f"{len(hits)} images are farther away than {self.distance:.3f}, {self.reason}, the nearest of them "
+            f"{counted(len(hits), 'image', 'are')} farther away than {self.distance:.3f}, {self.reason}, the nearest "
             f"{nearest['path']} at {nearest['distance']:.3f}; --all shows them"
         )
 
@@ -495,30 +548,57 @@ def is_fit_for(threshold:"Threshold", gallery:"Index") -> bool:
     return (threshold.metric, threshold.flip) == (gallery.metric, flip)
 
 
-@app.command("evaluate")
+@app.command("evaluate", epilog=example("evaluate runs/queries --gallery runs/photos"))
 def evaluate_command(
-    embeddings:Annotated[Path, argument("Embedding set of the queries, or a run that holds one.")],
-    gallery:Annotated[Path|None, option(
-        "Embedding set to search in. Default: every image queries all others of its set."
-    )]=None,
+    embeddings:Annotated[Path, argument(
+        "Embedding set of the queries. A run stands for its index; of that only the test images ask."
+    )],
+    gallery:Annotated[Path|None, option(f"{searched_set} Default: every query searches all others.")]=None,
     root:Root=None,
     as_json:Json=False,
 ):
     "Measure retrieval in an embedding set: Rank-k, mAP and more, with 95 % intervals over identities."
     from siamese_nbdev.evaluation import evaluate_retrieval
+    from siamese_nbdev.pipeline import questions_of
 
-    queries = open_index(find_set(embeddings), root)
-    answers = open_index(find_set(gallery), root) if gallery else queries
-    scores = evaluate_retrieval(
-        queries.embeddings, answers.embeddings if gallery else None, metric=answers.metric
-    )
+    place = find_set(embeddings)
+    asked = open_index(place, root)
+    queries = asked.embeddings if place == embeddings else tests_of(asked.embeddings, place)
+    if gallery is None:
+        metric = asked.metric
+        queries, answers = questions_of(queries)
+    else:
+        place = find_set(gallery)
+        index = open_index(place, root)
+        metric = index.metric
+        answers = index.embeddings
+        say(f"searched in {described(place, index)}")
+    scores = evaluate_retrieval(queries, answers, metric=metric)
+    say_who_asked(scores)
     if as_json:
         typer.echo(json.dumps(scores.to_dict("index"), indent=1))
     else:
         typer.echo(in_columns(scores, columns=["value", "low", "high"]))
 
 
-@app.command("verify")
+def tests_of(embeddings:"EmbeddingSet", place:Path) -> "EmbeddingSet":
+    "Keep the images of a run that nothing was trained on, where it trained, and say so."
+    if "split" not in embeddings.manifest or not (embeddings.manifest["split"] == "test").any():
+        return embeddings
+    tests = embeddings.select((embeddings.manifest["split"] == "test").to_numpy(bool))
+    others = len(embeddings) - len(tests)
+    say(f"the {len(tests):,} test images of {place} ask; its {others:,} other images do not")
+    return tests
+
+
+def say_who_asked(scores:"pd.DataFrame") -> None:
+    "Count the queries, and those that nothing could answer: they are in no figure."
+    vain = scores.attrs["without_match"]
+    out = f"; {vain:,} of them have no image of their identity in what is searched, and count in no figure"
+    say(f"{counted(scores.attrs['queries'], 'query')}{out if vain else ''}")
+
+
+@app.command("verify", epilog=example("verify one.jpg two.jpg --model runs/photos"))
 def verify_command(
     model:Annotated[Path, option(some_network)],
     first:Annotated[Path|None, argument("A picture.")]=None,
@@ -583,9 +663,9 @@ def open_index(folder:Path, root:Path|None=None) -> "Index":
     return Index(EmbeddingSet.load(folder, root))
 
 
-def find_set(folder:Path, names:tuple[str, ...]=("embeddings",)) -> Path:
-    "Accept an embedding set, or a run that holds one under one of these names."
-    for candidate in (folder, *(folder / name for name in names)):
+def find_set(folder:Path) -> Path:
+    "Accept an embedding set, or a run: its index, made by the network it chose for use, or its only set."
+    for candidate in (folder, folder / "index", folder / "embeddings"):
         if (candidate / "vectors.npy").exists():
             return candidate
     raise FileNotFoundError(
@@ -604,7 +684,7 @@ def find_model(folder:Path) -> Path:
     )
 
 # %% ../nbs/14_cli.ipynb #1743c3d7
-@app.command("fetch")
+@app.command("fetch", epilog=example("fetch omniglot"))
 def fetch_command(
     name:Annotated[str, argument(f"Data set: {', '.join(datasets)}.")],
     folder:Annotated[
@@ -620,7 +700,7 @@ def fetch_command(
     "Fetch a public data set once, check it and unpack it safely; later calls need no network."
     target = fetch_dataset(name, folder, mirror=mirror, verify=verify)
     files = (target / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    typer.echo(f"{len(files):,} files in {target}")
+    typer.echo(f"{counted(len(files), 'file')} in {target}")
 
 # %% ../nbs/14_cli.ipynb #6a9ef2a4
 @dataclass
@@ -632,10 +712,20 @@ class Settings:
 settings = Settings()
 
 
+def show_version(wanted:bool) -> None:
+    "Print the version and end, where it is asked for."
+    if wanted:
+        typer.echo(f"siamese-nbdev {package_version('siamese_nbdev')}")
+        raise typer.Exit
+
+
 @app.callback()
 def read_settings(
     traceback:Annotated[
         bool, option("Show the traceback of a refused input too, not only a line.", "--traceback")
+    ]=False,
+    version:Annotated[
+        bool, option("Print the version and end.", "--version", callback=show_version, is_eager=True)
     ]=False,
 ):
     settings.traceback = traceback

@@ -20,7 +20,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole, counted
 from siamese_nbdev.files import digest
 from siamese_nbdev.folders import labels_at, list_images, take_splits
 from siamese_nbdev.manifests import (
@@ -32,7 +32,7 @@ from siamese_nbdev.manifests import (
     file_keys,
     name_some,
 )
-from siamese_nbdev.pictures import TooLarge, decode_file, plain_name, read_pixels, write_name
+from siamese_nbdev.pictures import TooLarge, decode_file, fit_names, read_pixels, write_name
 from siamese_nbdev.tables import name_lines, read_table, rename_columns, resolve_paths
 
 if TYPE_CHECKING:
@@ -78,18 +78,15 @@ def show_images(
     from matplotlib.patches import Rectangle
 
     check_whole("columns", columns)
-    if isinstance(images, pd.DataFrame):
-        if titles is None and "label" in images:
-            titles = [plain_name(label) for label in images["label"]]
-        images = list(images["path"])
-    pictures = [image if isinstance(image, np.ndarray) else read_image(image) for image in images]
-    if not pictures:
-        raise InputError("Expected at least one image to show, got none")
+    labels = images.get("label") if isinstance(images, pd.DataFrame) else None
+    pictures = pictures_of(images)
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     tall = common_proportion(pictures)
     if ax is None:
         _, ax = plt.subplots(figsize=(columns * 1.1, rows * (1.1 * tall + 0.25)), layout="constrained")
+    if titles is None and labels is not None:
+        titles = titles_of(labels, ax, columns)
     titles = None if titles is None else list(titles)
     for number, picture in enumerate(pictures):
         left = number % columns * 1.08
@@ -105,6 +102,25 @@ def show_images(
     return ax
 
 # %% ../nbs/00_data.ipynb #9bd058d4
+def pictures_of(images:pd.DataFrame|Iterable) -> list[np.ndarray]:
+    "Read the images of a manifest or a list; arrays stay as they are."
+    items = images["path"] if isinstance(images, pd.DataFrame) else images
+    pictures = [item if isinstance(item, np.ndarray) else read_image(item) for item in items]
+    if not pictures:
+        raise InputError("Expected at least one image to show, got none")
+    return pictures
+
+
+def titles_of(labels:pd.Series, ax:"Axes", columns:int) -> list[str]:
+    "Write labels so that each fits above its picture; a missing one is left empty."
+    figure = ax.get_figure(root=True)
+    figure.draw_without_rendering()  # only then are the axes where they will be
+    points = 72 * ax.get_window_extent().width / figure.dpi / columns
+    texts = ["" if pd.isna(label) else str(label) for label in labels]
+    names = fit_names(texts, 0.92 * points)
+    return [names[text] for text in texts]
+
+
 def common_proportion(pictures:list[np.ndarray]) -> float:
     "Return height over width of the middle picture: in the grid every one is 1 wide and this high."
     heights = [picture.shape[0] for picture in pictures]
@@ -169,7 +185,8 @@ def warn_of_replaced(manifest:pd.DataFrame) -> None:
         warnings.warn("The manifest had a split already; it is replaced, on your request", stacklevel=3)
     unlabelled = int(manifest["label"].isna().to_numpy().sum())
     if unlabelled:
-        warnings.warn(f"{unlabelled:,} images without a label belong to no split; theirs stays missing", stacklevel=3)
+        without = counted(unlabelled, "image")
+        warnings.warn(f"In no split: {without} without a label; the split stays missing", stacklevel=3)
 
 
 def check_rows(manifest:pd.DataFrame) -> None:
@@ -351,7 +368,7 @@ def check_identity_folders(folder:Path, places:list, columns:dict) -> None:
     loose = sum(not place for place in places)
     if loose:
         warnings.warn(
-            f"Left out {loose} images that lie directly in a folder such as train, in no identity's", stacklevel=3
+            f"Left out {counted(loose, 'image')} directly in a folder such as train, in no identity's", stacklevel=3
         )
 
 
@@ -359,7 +376,7 @@ def warn_of_loose(folder:Path, loose:list[Path]) -> None:
     "Say which images lie in no identity's folder."
     if loose:
         warnings.warn(
-            f"Left out {len(loose)} images that lie directly in {folder}, in no identity's folder, "
+            f"Left out {counted(len(loose), 'image')} directly in {folder}, in no identity's folder, "
             f"such as {loose[0].name}",
             stacklevel=3,
         )
@@ -414,7 +431,7 @@ def images_from_filenames(
         )
     if strangers:
         warnings.warn(
-            f"Left out {len(strangers)} of {len(paths)} images whose names do not fit the pattern, "
+            f"Left out {len(strangers):,} of {counted(len(paths), 'image')}: names that do not fit the pattern, "
             f"such as {strangers[0]}",
             stacklevel=2,
         )

@@ -22,7 +22,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
 from siamese_nbdev.data import as_manifest, read_image
 from siamese_nbdev.manifests import file_keys
 from siamese_nbdev.pictures import write_names
@@ -300,7 +300,8 @@ def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict) -> Embe
     kept = np.setdiff1d(np.arange(len(manifest)), list(errors))
     if errors:
         warnings.warn(
-            f"Left out {len(errors)} of {len(manifest)} images that cannot be read, the first: {errors[min(errors)]}",
+            f"Left out {len(errors):,} of {counted(len(manifest), 'image')} that cannot be read, the first: "
+            f"{errors[min(errors)]}",
             stacklevel=3,
         )
     if not len(kept):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from siamese_nbdev.checks import InputError, check_choice, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
 from siamese_nbdev.manifests import check_for_csv, name_some, role_of_word, split_of_word, word_of
 from siamese_nbdev.pictures import image_types, look_again, unreadable_types
 
@@ -123,7 +123,7 @@ def left_out_words(paths:list[Path]) -> list[str]:
         advice = unreadable_types.get(ending)
         name = ending or "without an ending"
         words.append(f"{count} {name}" + (f" (try {advice})" if advice else ""))
-    return [f"{len(paths)} files that are not read as images: {', '.join(words)}"] if paths else []
+    return [f"{counted(len(paths), 'file')} not read as images: {', '.join(words)}"] if paths else []
 
 # %% ../nbs/appendix/folders.ipynb #fo000012
 Place = tuple[str, ...]  # folders between the given one and a file
@@ -164,8 +164,8 @@ def take_splits(
     outside = [place for place, part in zip(places, parts, strict=True) if part.split is None]
     if outside:
         warnings.warn(
-            f"{len(outside)} images lie in no part of the split, such as in {'/'.join(outside[0][:level + 1])}: "
-            "their split is missing; move them, or say splits=False",
+            f"{counted(len(outside), 'image', 'lie')} in no part of the split, such as in "
+            f"{'/'.join(outside[0][:level + 1])}: the split is missing there; move such images, or say splits=False",
             stacklevel=3,
         )
     columns:dict[str, list] = dict(split=[part.split for part in parts])

@@ -40,7 +40,7 @@ from siamese_nbdev.neighbours import (
     pair_distances,
     rank_pairs,
 )
-from siamese_nbdev.pictures import pixels_of, plain_name, write_name
+from siamese_nbdev.pictures import fit_names, pixels_of, plain_name, width_of, write_name
 from siamese_nbdev.runtime import evaluating
 from siamese_nbdev.storage import cells_of, check_same_model, texts_at, texts_of
 
@@ -955,12 +955,13 @@ WRONG_COLOR = "#C44E52"
 UNKNOWN_COLOR = "#8C8C8C"
 
 
-def check_hits(hits:pd.DataFrame, columns:int, caption:str|None) -> None:
+def check_hits(hits:pd.DataFrame, columns:int, rows:int, caption:str|None) -> None:
     "Refuse what cannot be drawn."
     missing = {"query", "rank", "path", "distance"} - set(getattr(hits, "columns", []))
     if missing:
         raise InputError(f"Expected hits as search returns them, got a table without {', '.join(sorted(missing))}")
     check_whole("columns", columns)
+    check_whole("rows", rows)
     if caption is not None and caption not in hits:
         raise InputError(f"Expected caption to be a column of hits, got {caption!r}; it has {', '.join(hits)}")
 
@@ -973,8 +974,12 @@ class Row:
     words:str = "" # Instead of hits
 
 
-def rows_to_draw(hits:pd.DataFrame, image) -> list[Row]:
-    "Find the pictures of all queries; those without a hit come last, where the table still tells of all."
+def rows_to_draw(
+    hits:pd.DataFrame, # Results of `search`
+    image, # The pictures of the queries, None for files
+    most:int, # Queries that are drawn
+) -> tuple[list[Row], int]: # What to draw, and how many queries are left out
+    "Find the pictures of the first queries; those without a hit come last, where the table still tells of all."
     found = {str(name): pd.DataFrame(mine) for name, mine in hits.groupby("query", sort=False)}
     nobody = hits.attrs.get("nobody", [])
     if len(found) + len(nobody) != hits.attrs.get("queries"):
@@ -984,15 +989,16 @@ def rows_to_draw(hits:pd.DataFrame, image) -> list[Row]:
     names = [*found, *nobody]
     if not names and image is not None:
         names = nobody = ["image"]
-    pictures = query_pictures(names, image)
+    pictures = query_pictures(names, image, most)
     rows = [Row(picture, mine) for picture, mine in zip(pictures, found.values(), strict=False)]
-    return rows + [Row(picture, hits.head(0), words) for picture in pictures[len(rows):]]
+    rows += [Row(picture, hits.head(0), words) for picture in pictures[len(rows):]]
+    return rows, len(names) - len(rows)
 
 
-def query_pictures(names:list[str], image) -> list[np.ndarray]:
-    "Return the pictures of queries: those given, by their numbers, or files."
+def query_pictures(names:list[str], image, most:int) -> list[np.ndarray]:
+    "Return the pictures of the first queries: those given, by their numbers, or files."
     if image is None:
-        return [read_query(name) for name in names]
+        return [read_query(name) for name in names[:most]]
     items = several_pictures(image)
     if len(names) == len(items) == 1:
         return [pixels_of(items[0])]
@@ -1001,7 +1007,7 @@ def query_pictures(names:list[str], image) -> list[np.ndarray]:
             f"Expected hits of one query with image=, got {len(names)} queries; give the list that was searched for"
         )
     by_name = dict(zip(named(items).manifest["path"], items, strict=True))
-    return [pixels_of(by_name[name]) if name in by_name else read_query(name) for name in names]
+    return [pixels_of(by_name[name]) if name in by_name else read_query(name) for name in names[:most]]
 
 
 def read_query(name:str) -> np.ndarray:
@@ -1023,18 +1029,49 @@ def draw_nobody(ax:"Axes|None") -> "Axes":
 
 # %% ../nbs/appendix/galleries.ipynb #ga000045
 @dataclass
-class CellShape:
-    "The place of one picture with its caption, in units of a column."
-    tall:float # Height of a picture by its width
-    step:float # From one row to the next
+class Cell:
+    "One picture of the figure and what is written below it."
+    picture:np.ndarray|str # Pixels, or the file
+    row:int # From 0
+    column:int # 0 for the query
+    color:str # Of the frame
+    name:str # Who or what is seen, "" where nobody knows
+    before:str = "" # A sign or a word in front of the name
+    after:str = "" # What follows the name
+    below:str = "" # A line of its own
+
+    def text(
+        self,
+        names:dict[str, str], # How names are written
+        apart:bool, # Whether a name has a line of its own
+    ) -> str:
+        "Put the lines together."
+        name = names.get(self.name, "")
+        if apart and len(self.before) > 1:  # a word, not a sign
+            lines = [self.before, name, self.after, self.below]
+        elif apart:
+            lines = [f"{self.before} {name}", self.after, self.below]
+        else:
+            lines = [f"{self.before} {name}  {self.after}", self.below]
+        return "\n".join(line.strip() for line in lines if line.strip())
 
 
-def cell_shape(hits:pd.DataFrame, picture:np.ndarray) -> CellShape:
-    "Give all rows the shape of one picture, and room for the caption below."
-    tall = picture.shape[0] / picture.shape[1]
-    # A hit of the query's own camera says so in a second line.
-    has_second_line = any(frame_of(hit)[1] == "same camera" for hit in hits.to_dict("records"))
-    return CellShape(tall, 0.9 * tall + (0.5 if has_second_line else 0.36))
+def captioned(row:Row, number:int, columns:int, caption:str|None) -> list[Cell]:
+    "List what one row of the figure shows: the query, then its hits."
+    label = row.hits["query_label"].iloc[0] if "query_label" in row.hits and len(row.hits) else None
+    cells = [Cell(row.picture, number, 0, QUERY_COLOR, written(label), "query")]
+    for place, hit in enumerate(row.hits.head(columns).to_dict("records"), 1):
+        color, mark = frame_of(hit)
+        name = written(hit.get("label") if caption is None else hit[caption])
+        distance = f"{hit['distance']:.2f}" if caption is None else ""
+        sign, below = ("", mark) if len(mark) > 1 else (mark, "")
+        cells.append(Cell(hit["path"], number, place, color, name, sign, distance, below))
+    return cells
+
+
+def written(value:Any) -> str:
+    "Write a cell of a table as text, a missing one as none."
+    return "" if is_missing(value) else str(value)
 
 
 def is_missing(value:Any) -> bool:
@@ -1051,50 +1088,70 @@ def frame_of(hit:dict) -> tuple[str, str]:
     return (UNKNOWN_COLOR, "same camera") if is_same_camera else (RIGHT_COLOR, "✓")
 
 
-def draw_row(ax:"Axes", shape:CellShape, number:int, row:Row, columns:int, caption:str|None) -> None:
-    "Draw one query and its hits, or the words that stand for them."
-    top = number * shape.step
-    label = row.hits["query_label"].iloc[0] if "query_label" in row.hits and len(row.hits) else None
-    text = "query " if is_missing(label) else f"query {plain_name(label, NAME_ROOM)}"
-    draw_picture(ax, shape, row.picture, (0, top), QUERY_COLOR, text, "")
-    if row.words:
-        ax.text(1.35, top + 0.45 * shape.tall, row.words, ha="left", va="center", fontsize=8, color="#333333")
-    for place, hit in enumerate(row.hits.head(columns).to_dict("records")):
-        color, mark = frame_of(hit)
-        if caption is not None:
-            text = plain_name(hit[caption], CAPTION_ROOM)
-        else:
-            known = "" if is_missing(hit.get("label")) else f"{plain_name(hit['label'], NAME_ROOM)}  "
-            text = f"{known}{hit['distance']:.2f}"
-        draw_picture(ax, shape, read_image(hit["path"]), (place + 1.35, top), color, text, mark)
+LETTERS = 8  # size of captions, points
+GAP = 0.35  # between a query and its hits, in columns
 
 
-NAME_ROOM = 12  # characters of a name that have room below a picture, beside the distance
-CAPTION_ROOM = 18  # and alone
+def texts_below(cells:list[Cell], points:float) -> list[str]:
+    "Write the captions of a figure with columns of so many points: a long name gets a line of its own."
+    room = 0.92 * points
+    whole = {cell.name: plain_name(cell.name, 200) for cell in cells}
+    lines = [line for cell in cells for line in cell.text(whole, apart=False).split("\n")]
+    if max(width_of(line, LETTERS) for line in lines) <= room:
+        return [cell.text(whole, apart=False) for cell in cells]
+    names = fit_names(whole, room - width_of("✓ ", LETTERS), LETTERS)
+    return [cell.text(names, apart=True) for cell in cells]
 
 
-def draw_picture(
-    ax:"Axes", # Where to draw
-    shape:CellShape, # Room for it
-    picture:np.ndarray, # Pixels
-    corner:tuple[float, float], # Left and top
-    color:str, # Of the frame, and of the text where there is a mark
-    text:str, # Below the picture
-    mark:str, # A sign before the text, or words below it
-) -> None:
-    "Draw one picture with frame, text and mark."
+def most_columns(rows:list[Row]) -> int:
+    "Count the hits of the longest row; words in their place take two columns."
+    return max(max(len(row.hits), 2 if row.words else 1) for row in rows)
+
+
+def height_and_step(rows:list[Row], texts:list[str], points:float) -> tuple[float, float]:
+    "Return the height of pictures and the step from row to row, in units of a column."
+    tall = rows[0].picture.shape[0] / rows[0].picture.shape[1]  # all get the room of the first query
+    lines = max(text.count("\n") + 1 for text in texts)
+    return tall, 0.9 * tall + 0.22 + 1.25 * LETTERS / points * lines
+
+
+def write_words(ax:"Axes", rows:list[Row], tall:float, step:float, left_out:int) -> None:
+    "Write the words that stand for hits, and below all rows how many queries are not drawn."
+    style:dict[str, Any] = dict(ha="left", fontsize=LETTERS, color="#333333")
+    for number, row in enumerate(rows):
+        if row.words:
+            ax.text(1 + GAP, number * step + 0.45 * tall, row.words, va="center", **style)
+    if left_out:
+        noun = "query is" if left_out == 1 else "queries are"
+        ax.text(0, len(rows) * step, f"{left_out:,} more {noun} not drawn", va="top", **style)
+
+
+def points_in(ax:"Axes", columns:int, rows:list[Row]) -> float:
+    "Measure how wide one column will be in somebody's axes, in points."
+    figure = ax.get_figure(root=True)
+    figure.draw_without_rendering()  # only then are the axes where they will be
+    place = ax.get_window_extent()
+    wide = 72 * place.width / figure.dpi / (columns + 1.1 + GAP)
+    _, step = height_and_step(rows, ["two\nlines"], wide)
+    return min(wide, 72 * place.height / figure.dpi / (len(rows) * step))
+
+
+def draw_cell(ax:"Axes", tall:float, step:float, cell:Cell, text:str) -> None:
+    "Draw one picture with its frame and text; `tall` and `step`, of pictures and rows, are in units of a column."
     from matplotlib.patches import Rectangle
 
-    left, top = corner
+    picture = cell.picture if isinstance(cell.picture, np.ndarray) else read_image(cell.picture)
+    left = cell.column + GAP if cell.column else 0
+    top = cell.row * step
     height, width = picture.shape[:2]
-    scale = min(0.9 / width, 0.9 * shape.tall / height)
+    scale = min(0.9 / width, 0.9 * tall / height)
     width *= scale
     height *= scale
     x = left + (0.9 - width) / 2
-    y = top + (0.9 * shape.tall - height) / 2
+    y = top + (0.9 * tall - height) / 2
     ax.imshow(picture, extent=(x, x + width, y + height, y), interpolation="antialiased")
-    ax.add_patch(Rectangle((x, y), width, height, fill=False, lw=2.5, color=color))
-    words = f"{text}\n{mark}" if len(mark) > 1 else f"{mark} {text}".strip()
-    below = top + 0.9 * shape.tall + 0.05
-    text_color = color if mark else "#333333"
-    write_name(ax.text(left + 0.45, below, words, ha="center", va="top", fontsize=8, color=text_color))
+    ax.add_patch(Rectangle((x, y), width, height, fill=False, lw=2.5, color=cell.color))
+    below = top + 0.9 * tall + 0.05
+    is_judged = cell.before not in ("", "query") or cell.below
+    color = cell.color if is_judged else "#333333"
+    write_name(ax.text(left + 0.45, below, text, ha="center", va="top", fontsize=LETTERS, color=color), most=200)

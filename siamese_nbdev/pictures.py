@@ -12,7 +12,7 @@ import re
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
@@ -895,3 +895,78 @@ def is_found(font:"FontEntry") -> bool:
 
 
 many_scripts = re.compile("CJK|Noto Sans|Unicode|Han|Hei|Gothic|Song|Ming|Unifont|Symbol|Emoji")
+
+# %% ../nbs/appendix/pictures.ipynb #pi000068
+def fit_names(
+    names:Iterable[str], # All that are written in a figure
+    room:float, # Width for each, points (72 an inch)
+    size:float=8, # Of the letters, points
+) -> dict[str, str]: # How each is written
+    "Shorten names in the middle until they fit, each as little as possible; different names stay different."
+    distinct = list(dict.fromkeys(names))
+    whole = drawable(distinct)
+    written = {name: longest_that_fits(whole[name], room, size) for name in distinct}
+    for alike in those_that_look_the_same(written):
+        same = len(os.path.commonprefix([whole[name] for name in alike]))
+        # What they share says nothing: show what follows, and two letters before it.
+        written |= {name: longest_that_fits(whole[name], room, size, max(0, same - 2)) for name in alike}
+    still = [name for alike in those_that_look_the_same(written) for name in alike]
+    for number, name in enumerate(still, 1):
+        end = f" ({number})"
+        written[name] = longest_that_fits(whole[name], room - width_of(end, size), size) + end
+    return written
+
+
+def drawable(names:list[str]) -> dict[str, str]:
+    "Write names with characters that a font has, the others as Python does."
+    lacking = set("".join(names)) - usual_characters()
+    if lacking:
+        _, lacking = families_with(lacking)
+    return {name: "".join(escaped(char) if char in lacking else char for char in name) for name in names}
+
+
+def usual_characters() -> frozenset[str]:
+    "Return the characters of the font that figures are written in."
+    from matplotlib.font_manager import FontProperties, findfont
+
+    return characters_of(str(findfont(FontProperties())))
+
+
+def those_that_look_the_same(written:dict[str, str]) -> list[list[str]]:
+    "Group names that are written alike, where there are several."
+    groups:dict[str, list[str]] = {}
+    for name, text in written.items():
+        groups.setdefault(text, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def longest_that_fits(
+    name:str, # To be shortened
+    room:float, # Width, points
+    size:float, # Of the letters, points
+    start:int=0, # First character to show
+) -> str: # At least three characters, however little room there is
+    "Write as much of a name as fits, its middle left out."
+    before = "…" if start else ""
+    name = name[start:]
+    # The number of characters is found by halving: what fits has `low` of them, what does not fit has `high`.
+    low = 3
+    high = len(plain_name(name, 200)) + 1
+    if high > low and width_of(before + plain_name(name, high), size) <= room:
+        return before + plain_name(name, high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = width_of(before + plain_name(name, middle), size) <= room
+        low, high = (middle, high) if fits else (low, middle)
+    return before + plain_name(name, low)
+
+
+def width_of(text:str, size:float) -> float:
+    "Measure a line of text in the usual font, in points; characters that it lacks count as square."
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    known = usual_characters()
+    own = "".join(char for char in text if char in known)
+    width, _, _ = text_to_path.get_text_width_height_descent(own, FontProperties(size=size), ismath=False)
+    return width + size * (len(text) - len(own))

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
 from siamese_nbdev.data import (
     audit_split,
     check_images,
@@ -313,7 +313,7 @@ class Prediction(NamedTuple):
     def in_words(self) -> str:
         "Put a prediction into words that promise no more than it can hold."
         if self.seconds < 100:
-            spent = f"{max(1, self.seconds):.0f} seconds"
+            spent = counted(max(1, round(self.seconds)), "second")
         elif self.seconds < 6000:
             spent = f"{self.seconds / 60:.0f} minutes"
         else:
@@ -493,14 +493,15 @@ def read_folder(
     is_broken = manifest["path"].isin(problems.loc[problems["problem"].isin(unusable), "path"])
     broken = manifest.loc[is_broken, "path"].unique()
     if len(broken):
-        notes.append(f"left out {len(broken)} files that cannot be read as images, the first: {broken[0]}")
+        notes.append(f"left out {counted(len(broken), 'file')} that cannot be read as images, the first: {broken[0]}")
     unsure = problems.loc[problems["problem"] == "depth not declared"]
     if len(unsure):
-        notes.append(f"{len(unsure)} images do not declare their depth, such as {unsure['path'].iloc[0]}")
+        first = unsure["path"].iloc[0]
+        notes.append(f"{counted(len(unsure), 'image', 'do')} not declare the depth of colour, such as {first}")
     images = manifest.loc[~is_broken].reset_index(drop=True)
     if not len(images):
         raise InputError(
-            f"Expected images in {path}, got {len(broken)} files that are none; "
+            f"Expected images in {path}, got {counted(len(broken), 'file')} of another kind; "
             "give a folder of JPEG or PNG files, one sub-folder per identity"
         )
     return Found(images, problems, notes)
@@ -544,7 +545,8 @@ def without_drawings(manifest:pd.DataFrame) -> pd.DataFrame:
     is_ours = np.array([is_drawing(path) for path in manifest["path"]], dtype=bool)
     if is_ours.any():
         first = manifest.loc[is_ours, "path"].iloc[0]
-        warnings.warn(f"Left out {is_ours.sum()} pictures that a search or a run drew, such as {first}", stacklevel=2)
+        pictures = counted(int(is_ours.sum()), "picture")
+        warnings.warn(f"Left out {pictures} that a search or a run drew, such as {first}", stacklevel=2)
     return manifest.loc[~is_ours].reset_index(drop=True)
 
 
@@ -607,7 +609,7 @@ def only_known(
     for reason, rows in reasons.items():
         if rows.any():
             first = images.loc[rows, "path"].iloc[0]
-            notes.append(f"{rows.sum():,} images {reason} are only searched, such as {first}")
+            notes.append(f"only searched: {counted(int(rows.sum()), 'image')} {reason}, such as {first}")
         split = split.mask(rows)
     if lies := contradictions(images.loc[split.notna()]):
         notes.append(f"{len(lies)} contradictions, one of each is wrong: {name_some(lies, 3)}")
@@ -633,8 +635,9 @@ def complete_split(
     if test and "test" not in own:
         chosen = draw_test(images.loc[used == "train"], seed)
         used[chosen] = "test"
-        identities = images.loc[chosen, "label"].nunique()
-        notes.append(f"your split has no test: {identities} identities of train ({len(chosen)} images) are set aside")
+        identities = counted(images.loc[chosen, "label"].nunique(), "identity")
+        size = counted(len(chosen), "image")
+        notes.append(f"your split has no test: {identities} of train ({size}) set aside")
     if "valid" not in own:
         notes.append("your split has no valid: nothing chooses the best epoch, so the last one is kept")
     return used
@@ -665,7 +668,7 @@ def split_anew(
     lone = sizes.loc[sizes < 2].index
     if len(lone):
         notes.append(
-            f"left out {len(lone)} identities with a single image (such as {lone[0]}): "
+            f"left out {counted(len(lone), 'identity')} with a single image (such as {lone[0]}): "
             "nothing can be compared with it"
         )
     manifest = manifest.loc[~manifest["label"].isin(list(lone))]
@@ -673,7 +676,8 @@ def split_anew(
     askable = manifest.loc[can_be_asked]
     if not can_be_asked.all():
         identities = manifest.loc[~can_be_asked, "label"].nunique()
-        notes.append(f"{identities} identities were seen by one camera only: they are trained on, but never asked for")
+        seen = f"{counted(identities, 'identity', 'were')} seen by one camera only"
+        notes.append(f"{seen}: trained on, but never asked for")
     identities = askable["label"].nunique()
     shares = shares_for(identities, test, notes)
     drawn = split_by_label(askable, **shares, seed=seed)
@@ -706,7 +710,8 @@ def shares_for(identities:int, test:bool, notes:list[str]) -> dict[str, float]:
     if identities >= 10:
         return dict(valid=0.2, test=0.2)
     notes.append(
-        f"{identities} identities are too few to set some aside for choosing the best epoch; the last one is kept"
+        f"{counted(identities, 'identity', 'are')} too few to set some aside for choosing the best epoch; "
+        "the last one is kept"
     )
     return dict(valid=0, test=max(0.2, 2 / identities))
 
@@ -716,8 +721,9 @@ def without_vain_valid(images:pd.DataFrame, notes:list[str]) -> pd.DataFrame:
     is_valid = (images["split"] == "valid").to_numpy()
     if not is_valid.any() or have_answers(images.loc[is_valid]).any():
         return images
+    size = counted(int(is_valid.sum()), "image")
     notes.append(
-        f"the {is_valid.sum()} images of valid are only searched: no identity has two of them{from_cameras(images)}, "
+        f"valid is only searched ({size}): no identity has two of them{from_cameras(images)}, "
         "so nothing can be chosen by them, and the last epoch is kept"
     )
     return images.assign(split=images["split"].mask(pd.Series(is_valid), "index"))
@@ -846,17 +852,17 @@ def plan_lines(plan:Plan) -> list[str]:
     "Put a plan into words, its notes left out."
     images = plan.images
     height, width = plan.median_shape
-    identities = f" of {images['label'].nunique()} identities" if "label" in images else ""
+    identities = f" of {counted(images['label'].nunique(), 'identity')}" if "label" in images else ""
     shape = f"mostly {height} x {width} pixels (height x width)"
-    lines = [f"{len(images):,} images{identities} in {plan.folder}, {shape}"]
+    lines = [f"{counted(len(images), 'image')}{identities} in {plan.folder}, {shape}"]
     size = f"{plan.image_size[0]} x {plan.image_size[1]}"
     if plan.predicted is None:
         rest = f"the frozen ImageNet backbone at {size}, search and near-duplicates only"
         return [*lines, f"No labels, so nothing is trained or measured: {rest}"]
     for name, part in images.groupby("split"):
         only = ", only to be searched" if name == "index" else ""
-        lines.append(f"  {name}: {len(part):,} images of {part['label'].nunique()} identities{only}")
-    return [*lines, f"Training at {size} for {plan.epochs} epochs: {plan.predicted.in_words()}"]
+        lines.append(f"  {name}: {counted(len(part), 'image')} of {counted(part['label'].nunique(), 'identity')}{only}")
+    return [*lines, f"Training at {size} for {counted(plan.epochs, 'epoch')}: {plan.predicted.in_words()}"]
 
 # %% ../nbs/11_pipeline.ipynb #d88d47b6
 def plan_run(
@@ -1102,7 +1108,7 @@ class Copies:
 
     def __str__(self) -> str:
         "Put the near-copies into words."
-        share = f"{self.queries:,} of {self.of:,} queries have a near-copy of themselves among the right answers"
+        share = f"{self.queries:,} of {counted(self.of, 'query')} with a near-copy of itself among the right answers"
         rest = "without these no query has an answer, so the scores say nothing else"
         return f"{share}: copies flatter; {'see the lines without them' if self.scores else rest}."
 
@@ -1165,7 +1171,7 @@ def compare_networks(
     scores = dict(frozen=evaluate_retrieval(*questions_of(frozen)))
     model = new_network(image_size, options)
     predicted = predicted or predict_training(model, train, valid, epochs, mirror=options.mirror)
-    say(f"2/4  training, {epochs} epochs at {image_size[0]} x {image_size[1]}: {predicted.in_words()}")
+    say(f"2/4  training, {counted(epochs, 'epoch')} at {image_size[0]} x {image_size[1]}: {predicted.in_words()}")
     model, history = train_or_resume(model, train, valid, epochs, out, options)
     choice, threshold = judge_on_valid(backbone, model, valid)
     note_threshold(out / "model", threshold)
@@ -1189,7 +1195,7 @@ def compare_networks(
 def split_in_words(train:pd.DataFrame, valid:pd.DataFrame, test:pd.DataFrame) -> str:
     "Say how many images and identities each part has."
     return (
-        f"{len(train):,} images of {train['label'].nunique()} identities to train on, "
+        f"{counted(len(train), 'image')} of {counted(train['label'].nunique(), 'identity')} to train on, "
         f"{len(valid):,} of {valid['label'].nunique()} to choose by, "
         f"{len(test):,} of {test['label'].nunique()} to test on; no identity in two of them"
     )
@@ -1442,7 +1448,7 @@ def build_index(
 
     use_trained = comparison is not None and comparison.choice.use_trained
     maker = "trained network" if use_trained else "frozen backbone"
-    say(f"Index of all {len(plan.images):,} images, made by the {maker}")
+    say(f"Index of {counted(len(plan.images), 'image')}, made by the {maker}")
     folder = plan.out / "index"
     model = network_to_use(plan, comparison)
     embeddings = embed_images(model, plan.images, out=folder)

@@ -22,12 +22,13 @@ from siamese_nbdev.galleries import (
     Question,
     Wishes,
     built_in_backend,
-    cell_shape,
+    captioned,
     check_device,
     check_hits,
+    draw_cell,
     draw_nobody,
-    draw_row,
     exact_search,
+    height_and_step,
     hits_table,
     is_too_easy,
     jaccard_distances,
@@ -35,16 +36,20 @@ from siamese_nbdev.galleries import (
     make_question,
     marked,
     measured,
+    most_columns,
     neighbourhoods,
     part_of,
     parts_of,
+    points_in,
     rows_to_draw,
     rows_where,
     set_digest,
     shares_of_farthest,
+    texts_below,
     to_sum_1,
     weights_of,
     without_itself,
+    write_words,
 )
 from siamese_nbdev.neighbours import metrics_known, nearest, nothing_found
 
@@ -86,25 +91,29 @@ def plot_closest_imgs(
     *,
     image=None, # The query's picture, or the list that was searched for, where `hits` does not name its file
     columns:int=8, # Closest images in a row
+    rows:int=10, # Queries to draw; a line below says how many more there are
     caption:str|None=None, # Column to write below each image; None writes label and distance
     ax:"Axes|None"=None, # Draw into these axes; None makes a figure of fitting size
 ) -> "Axes": # The axes, one row per query
     "Draw queries with their closest images, right and wrong ones told apart; a query without a hit says 'nobody'."
     import matplotlib.pyplot as plt
 
-    check_hits(hits, columns, caption)
-    rows = rows_to_draw(hits, image)
-    if not rows:
+    check_hits(hits, columns, rows, caption)
+    shown, left_out = rows_to_draw(hits, image, rows)
+    if not shown:
         return draw_nobody(ax)
-    needed = [2 if row.words else 1 for row in rows]
-    columns = min(columns, max(*needed, *hits["rank"], 1))
-    shape = cell_shape(hits, rows[0].picture)
-    height = len(rows) * shape.step
+    columns = min(columns, most_columns(shown))
+    cells = [cell for number, row in enumerate(shown) for cell in captioned(row, number, columns, caption)]
+    points = 72 if ax is None else points_in(ax, columns, shown)
+    texts = texts_below(cells, points)
+    tall, step = height_and_step(shown, texts, points)
+    height = len(shown) * step + (18 / points if left_out else 0)
     if ax is None:
         size = (columns + 1.5) * 1.05, height * 1.05
         _, ax = plt.subplots(figsize=size, facecolor="white", layout="constrained")
-    for number, row in enumerate(rows):
-        draw_row(ax, shape, number, row, columns, caption)
+    for cell, text in zip(cells, texts, strict=True):
+        draw_cell(ax, tall, step, cell, text)
+    write_words(ax, shown, tall, step, left_out)
     ax.set(xlim=(-0.05, columns + 1.4), ylim=(height - 0.1, -0.1), aspect="equal")
     ax.set_axis_off()
     return ax

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siamese_nbdev.checks import InputError
+from siamese_nbdev.checks import InputError, counted
 from siamese_nbdev.convolutions import quick_convolutions
 from siamese_nbdev.data import as_manifest
 from siamese_nbdev.dataset import ImageDataset, choose_transform, transform_from
@@ -502,7 +502,7 @@ def demo_model(
     history = pd.read_csv(out / "history.csv")
     best = history["valid_rank_1"][history["valid_map"].idxmax()]
     print(
-        f"Network of {out}: trained by fit on {len(train):,} pedestrians for {len(history)} epochs, "
+        f"Network of {out}: trained by fit on {len(train):,} pedestrians for {counted(len(history), 'epoch')}, "
         f"valid Rank-1 {best:.0%}"
     )
     return load_model(out / "model").eval()

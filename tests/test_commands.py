@@ -195,7 +195,7 @@ def test_splits_of_the_users_own(here, shell):
     status, text, errors = shell("train", "parted", "--out", "net", *short)
     assert status == 0 and len(pd.read_csv("net/valid.csv")) == 4, errors
     status, text, errors = shell("run", "parted", *short, "--no-report")
-    assert status == 0 and errors.count("2 identities of train (4 images) are set aside") == 1, errors
+    assert status == 0 and errors.count("2 identities of train (4 images) set aside") == 1, errors
     assert "8 images of 4 identities to train on, 4 of 2 to choose by, 4 of 2 to test on" in text
     draw("closed/train", "abcdef")
     draw("closed/val", "abcdef", images=3)

@@ -296,7 +296,7 @@ def test_the_layout_of_re_identification(place, tmp_path, parts):
         found = images_from_filenames(tmp_path)
     texts = [str(one.message) for one in said]
     assert all(one.filename == __file__ for one in said)
-    for words in ("1 images lie in no part", "Left out 1 of 9", "1 junk", "1 distractors"):
+    for words in ("1 image lies in no part", "Left out 1 of 9", "1 junk", "1 distractors"):
         assert sum(words in text for text in texts) == 1
     asked, answers = split_query_gallery(found[found["split"] == "test"])
     assert [Path(path).parent.relative_to(tmp_path).as_posix() for path in asked["path"]] == [query] * 2

@@ -186,7 +186,7 @@ def config_problems() -> Iterator[str]:
     "The files that _quarto.yml names are there, and it says what settings.ini says."
     config = yaml.safe_load((nbs / "_quarto.yml").read_text(encoding="utf-8"))
     for name in named_files(config):
-        if name != "llms.txt" and not list(nbs.glob(name)):
+        if name != "llms.txt" and not list(nbs.glob(name.lstrip("/"))):
             yield f"_quarto.yml names {name}, which is not there"
     site = config["website"]
     said = {
