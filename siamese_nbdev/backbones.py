@@ -493,11 +493,29 @@ def check_batch(images:Tensor, image_size:tuple[int, int]) -> None:
     if images.ndim != 4 or images.shape[1:] != (3, height, width):
         raise InputError(
             f"Expected images of shape (B, 3, {height}, {width}), got {tuple(images.shape)}; "
-            f"ImageDataset(manifest, image_size={image_size}) resizes them"
+            f"{advice_on_shape(tuple(images.shape), image_size)}"
         )
     is_tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] documented, only not re-exported
     if images.device.type == "cpu" and images.numel() and not is_tracing:
         check_scale(images)
+
+
+def advice_on_shape(
+    shape:tuple[int, ...], # What came
+    image_size:tuple[int, int], # Height and width that the network was built for
+) -> str: # What to do about it
+    "Say how a tensor of another shape becomes a batch for the network."
+    height, width = image_size
+    if len(shape) == 3:
+        return "this is one image without a batch axis: add it, images[None]"
+    if shape[1:] == (height, width, 3):
+        return "the channels come before height and width: images.permute(0, 3, 1, 2)"
+    if shape[1:] == (3, width, height):
+        return (
+            "height comes before width: images.transpose(2, 3), "
+            f"or a network of image_size={(width, height)} if the pictures are wide"
+        )
+    return f"ImageDataset(manifest, image_size={(height, width)}) resizes them"
 
 
 def check_scale(images:Tensor) -> None:

@@ -155,12 +155,12 @@ class ImageDataset(StoredPixels):
 
     def __getitems__(self, rows:Sequence[int]) -> list[tuple[Tensor, int]]:
         "Return the images of a batch; a `DataLoader` asks for them here. One that comes again is varied anew."
-        seen = Counter()
+        times_before = Counter()
         batch = []
         for row in rows:
-            draw = seen[row]
-            batch.append((self.image(int(row), draw), int(self.class_ids[row])) if draw else self[row])
-            seen[row] += 1
+            image = self.image(int(row), times_before[row])
+            batch.append((image, int(self.class_ids[row])))
+            times_before[row] += 1
         return batch
 
     def image(self, row:int, draw:int=0) -> Tensor:

@@ -253,7 +253,7 @@ def draw_lead(
     ahead = result.similarity - against.similarity
     text = (
         f"difference {ahead:+.2f}, {about(result)}\n"
-        f"green adds more to {names[1]}, red adds more to {names[2]}"
+        f"orange adds more to {names[1]}, purple adds more to {names[2]}"
     )
     write_below(ax, width, text)
     return limit
@@ -277,7 +277,7 @@ def about(result:SimilarityMap) -> str:
 # %% ../nbs/10_explain.ipynb #24652d1a
 NAME_ROOM = 24  # characters of a name that fit above a picture
 SWINGS = (0.0, -0.05, 0.05, -0.1, 0.1)  # how far lines between places bend, in heights of a picture
-signed_colours = LinearSegmentedColormap.from_list("signed", ["#C44E52", "#FFFFFF", "#55A868"])
+signed_colours = LinearSegmentedColormap.from_list("signed", ["#6B4FA0", "#FFFFFF", "#E08214"])
 
 
 @dataclass(eq=False)
@@ -344,7 +344,7 @@ def draw_pairs(
     "Join pairs of places by numbered lines."
     for number, pair in enumerate(pairs.to_numpy(), 1):
         row, column, other_row, other_column, value = pair
-        color = "#2F6B3E" if value > 0 else "#C44E52"
+        color = "#9A4F0A" if value > 0 else "#6B4FA0"
         start = first.middle_of(row, column)
         end = second.middle_of(other_row, other_column)
         # Lines of one row would hide each other and pass behind other numbers: each swings out by its own amount.

@@ -83,19 +83,24 @@ def model_siamese() -> Drawing:
     return drawing
 
 
-def scene(drawing: Drawing, x: float, y: float, width: float, height: float, wide: float, *, cut=0.0) -> None:
-    "Draw a wheel with somebody beside it, seen through a frame; `wide` is what squeezing leaves of the width."
-    drawing.rect(x, y, width, height, fill="panel", color="ink", radius=2)
-    middle = (x + width / 2, y + height / 2)
+def scene(drawing: Drawing, x: float, y: float, across: float, down: float, *, has_people=True) -> None:
+    "Draw a wheel between two people, 120 x 100 before it is scaled, or 50 x 100 of it without the people."
+    width = 120 if has_people else 50
+    drawing.rect(x, y, width * across, 100 * down, fill="panel", color="ink", radius=2)
+    middle = (x + width / 2 * across, y + 50 * down)
+    radius = 21
     drawing.add(
-        "ellipse", cx=middle[0], cy=middle[1], rx=36 * wide * (1 - cut), ry=36 * (1 - cut), classes="s s-anchor",
-        stroke_width=5,
+        "ellipse", cx=middle[0], cy=middle[1], rx=radius * across, ry=radius * down, classes="s s-anchor",
+        stroke_width=4,
     )
     for turn in range(4):
         angle = math.pi * turn / 4
-        dx = 36 * wide * math.cos(angle) * (1 - cut)
-        dy = 36 * math.sin(angle) * (1 - cut)
+        dx = radius * across * math.cos(angle)
+        dy = radius * down * math.sin(angle)
         drawing.line(middle[0] - dx, middle[1] - dy, middle[0] + dx, middle[1] + dy, "anchor", 1.5)
+    if has_people:
+        for offset, color in ((19, "second"), (101, "third")):
+            thin_person(drawing, x + offset * across, y + 93 * down, color, 0.85 * across, 0.85 * down)
 
 
 def model_resize() -> Drawing:
@@ -103,15 +108,15 @@ def model_resize() -> Drawing:
     drawing = Drawing(
         760, 290, "Three pictures on their way to 128 x 64 pixels",
         "An upright picture keeps its shapes. A wide one is squeezed, and a wheel becomes a narrow ellipse. Cut out "
-        "first, the wheel stays round, and its sides are lost.",
+        "first, the wheel stays whole and round, and the people beside it are lost.",
     )
     top = 52.0
     high = 160.0
     thin = high / 2
     columns = (
         (10.0, "upright: kept", "every shape stays"),
-        (255.0, "wide: squeezed", "the wheel is an ellipse"),
-        (510.0, "wide: cut out first", "round, its sides are lost"),
+        (255.0, "wide: squeezed", "an ellipse, thin people"),
+        (510.0, "wide: cut out first", "a wheel, but no people"),
     )
     for left, title, says in columns:
         drawing.text(left + 118, 28, title, 16, bold=True)
@@ -123,39 +128,17 @@ def model_resize() -> Drawing:
     drawing.arrow(left + 108, top + high / 2, left + 134, top + high / 2)
     drawing.rect(left + 142, top, thin, high, fill="panel", color="ink", radius=2)
     person(drawing, left + 142 + thin / 2, top + 150, "anchor", 1.65)
-    # The wide one is 120 x 100 on the page.
+    # The wide one is 120 x 100 on the page; both ends are as high as the upright picture.
     left = columns[1][0]
-    scene(drawing, left, top + 30, 120, 100, 1)
-    person(drawing, left + 19, top + 126, "second", 0.62)
-    person(drawing, left + 103, top + 126, "third", 0.62)
+    scene(drawing, left, top + 30, 1, 1)
     drawing.arrow(left + 126, top + high / 2, left + 148, top + high / 2)
-    squeezed(drawing, left + 155, top, thin, high)
+    scene(drawing, left + 155, top, thin / 120, high / 100)
     left = columns[2][0]
-    scene(drawing, left, top + 30, 120, 100, 1)
-    person(drawing, left + 19, top + 126, "second", 0.62)
-    person(drawing, left + 103, top + 126, "third", 0.62)
+    scene(drawing, left, top + 30, 1, 1)
     drawing.rect(left + 35, top + 31, 50, 98, fill=None, color="negative", radius=0, stroke=2.5, dash="5 4")
     drawing.arrow(left + 126, top + high / 2, left + 148, top + high / 2)
-    cut_out(drawing, left + 155, top, thin, high)
+    scene(drawing, left + 155, top, thin / 50, high / 100, has_people=False)
     return drawing
-
-
-def squeezed(drawing: Drawing, x: float, y: float, width: float, height: float) -> None:
-    "Draw the wide picture as it looks when it is brought to an upright size."
-    across = width / 120
-    down = height / 100
-    drawing.rect(x, y, width, height, fill="panel", color="ink", radius=2)
-    middle = (x + width / 2, y + height / 2)
-    drawing.add(
-        "ellipse", cx=middle[0], cy=middle[1], rx=36 * across, ry=36 * down, classes="s s-anchor", stroke_width=4,
-    )
-    for turn in range(4):
-        angle = math.pi * turn / 4
-        dx = 36 * across * math.cos(angle)
-        dy = 36 * down * math.sin(angle)
-        drawing.line(middle[0] - dx, middle[1] - dy, middle[0] + dx, middle[1] + dy, "anchor", 1.5)
-    for offset, color in ((19, "second"), (103, "third")):
-        thin_person(drawing, x + offset * across, y + 96 * down, color, 0.62 * across, 0.62 * down)
 
 
 def thin_person(drawing: Drawing, x: float, y: float, color: str, across: float, down: float) -> None:
@@ -164,25 +147,6 @@ def thin_person(drawing: Drawing, x: float, y: float, color: str, across: float,
     drawing.line(x - 6 * across, y - 34 * down, x - 9 * across, y - 4 * down, "ink", 7 * across)
     drawing.line(x + 6 * across, y - 34 * down, x + 9 * across, y - 4 * down, "ink", 7 * across)
     drawing.rect(x - 13 * across, y - 64 * down, 26 * across, 34 * down, fill=color, radius=3)
-
-
-def cut_out(drawing: Drawing, x: float, y: float, width: float, height: float) -> None:
-    "Draw the middle of the wide picture, as large as the frame."
-    scale = width / 50
-    drawing.rect(x, y, width, height, fill="panel", color="ink", radius=2)
-    middle = (x + width / 2, y + height / 2)
-    radius = 36 * scale
-    reach = width / 2
-    for side in (0.0, 180.0):  # the arcs that lie inside of the frame
-        limit = math.degrees(math.acos((reach - 3) / radius))
-        arc = [on_circle(middle, radius, side + degrees) for degrees in steps(limit, 180 - limit)]
-        drawing.path(arc, "anchor", 5)
-    for turn in range(4):
-        angle = math.pi * turn / 4
-        shorter = radius if abs(math.cos(angle)) < 1e-9 else min(radius, reach / abs(math.cos(angle)))
-        dx = shorter * math.cos(angle)
-        dy = shorter * math.sin(angle)
-        drawing.line(middle[0] - dx, middle[1] - dy, middle[0] + dx, middle[1] + dy, "anchor", 2)
 
 
 def steps(low: float, high: float) -> list[float]:
@@ -224,7 +188,7 @@ def model_pooling() -> Drawing:
     for number, (name, values, says, forgets) in enumerate(columns):
         middle = 97 + number * 189.0
         left = middle - cell
-        drawing.text(middle, 28, name, 17, bold=True)
+        drawing.text(middle, 28, "bands (here two)" if name == "bands" else name, 17, bold=True)
         small_map(drawing, left, top, cell)
         if name == "bands":
             for upper in (top, top + 2 * cell):
@@ -263,36 +227,37 @@ def bars(drawing: Drawing, x: float, y: float, heights: list[int], color: str) -
 def model_heads() -> Drawing:
     "With a head, and without."
     drawing = Drawing(
-        760, 266, "With a head, and with head=None",
-        "Above, the pooled vector passes a head with weights to train and lands on the sphere. Below there is no "
-        "head: the pooled vector goes straight to the sphere, and nothing on the way is random.",
+        560, 296, "With a head, and with head=None",
+        "Above, the pooled vector passes a head with weights to train, becomes another vector and lands on the "
+        "sphere. Below there is no head: the pooled vector goes straight to the sphere.",
     )
     pooled = [30, 4, 18, 44, 2, 9, 25, 3]
     shaped = [12, -16, 6, 20, -20, -9, 15, -7]
-    drawing.text(92, 26, "pooled vector", 14, "soft")
-    drawing.text(322, 26, "head", 14, "soft")
-    drawing.text(655, 26, "on the sphere", 14, "soft")
-    for y, has_head in ((86, True), (204, False)):
-        bars(drawing, 56, y + 24, pooled, "anchor")
-        drawing.line(52, y + 25, 130, y + 25, "line")
-        drawing.text(92, y + 46, "1,280 numbers", 13, "soft")
+    drawing.text(66, 30, "pooled vector", 17, "soft")
+    drawing.text(233, 30, "head", 17, "soft")
+    drawing.text(490, 30, "on the sphere", 17, "soft")
+    for y, has_head in ((96, True), (226, False)):
+        bars(drawing, 30, y + 24, pooled, "anchor")
+        drawing.line(26, y + 25, 104, y + 25, "line")
+        drawing.text(66, y + 50, "1,280 numbers", 16, "soft")
         if has_head:
-            drawing.arrow(146, y, 214, y)
-            drawing.rect(220, y - 40, 204, 80, fill="panel", color="accent", stroke=2.5)
-            drawing.text(322, y - 8, "BatchNorm or matrix", 15, bold=True)
-            drawing.text(322, y + 18, "new weights to train", 14, "accent")
-            drawing.arrow(432, y, 480, y)
-            bars(drawing, 492, y, shaped, "accent")
-            drawing.arrow(570, y, 606, y)
+            drawing.arrow(112, y, 134, y)
+            drawing.rect(140, y - 46, 186, 92, fill="panel", color="accent", stroke=2.5)
+            drawing.text(233, y - 18, "BatchNorm,", 18, bold=True)
+            drawing.text(233, y + 5, "a matrix or both", 18, bold=True)
+            drawing.text(233, y + 31, "weights to train", 17, "accent")
+            drawing.arrow(332, y, 354, y)
+            bars(drawing, 362, y, shaped, "accent")
+            drawing.arrow(438, y, 450, y)
         else:
-            drawing.arrow(146, y, 606, y)
-            drawing.rect(220, y - 40, 204, 80, fill=None, color="line", dash="5 5")
-            drawing.text(322, y - 10, "head=None", 16, bold=True)
-            drawing.text(322, y + 24, "nothing is random", 14, "soft")
-        drawing.circle(655, y, 40, color="line", width=2)
-        tip = on_circle((655, y), 40, 62 if has_head else 24)
+            drawing.arrow(112, y, 450, y)
+            drawing.rect(140, y - 42, 186, 84, fill=None, color="line", dash="5 5")
+            drawing.text(233, y - 13, "head=None", 18, bold=True)
+            drawing.text(233, y + 27, "nothing to train", 17, "soft")
+        drawing.circle(494, y, 40, color="line", width=2)
+        tip = on_circle((494, y), 40, 62 if has_head else 24)
         drawing.mark("disc", *tip, 7, "accent" if has_head else "anchor")
-        drawing.line(655, y, *tip, "soft", 1.5)
+        drawing.line(494, y, *tip, "soft", 1.5)
     return drawing
 
 
