@@ -555,7 +555,7 @@ def check_images(
 class Finding:
     "What opening one file brought to light."
     problem:str|None # A word or two, such as "truncated"; None if the file is fine
-    detail:str=""
+    detail:str="" # More of it, in a few words
     digest:str|None=None # Of its bytes
 
 

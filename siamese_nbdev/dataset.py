@@ -163,14 +163,21 @@ class ImageDataset(StoredPixels):
             times_before[row] += 1
         return batch
 
-    def image(self, row:int, draw:int=0) -> Tensor:
+    def image(
+        self,
+        row:int, # Number of the image
+        draw:int=0, # Number of the use within the epoch; it enters the transform's seed
+    ) -> Tensor:
         "Return image number `row` as floats in [0, 1], transformed; `draw` tells several uses in one epoch apart."
         image = self.pixels(row).float().div_(255)
         if self.transform is None:
             return image
         return self.transform(image, draw_seed(self.seed, self.epoch, row, draw))
 
-    def set_epoch(self, epoch:int) -> None:
+    def set_epoch(
+        self,
+        epoch:int, # Number of the epoch, from 0
+    ) -> None:
         "Choose the epoch, which enters the seed of every transform."
         self.epoch = epoch
 
@@ -207,7 +214,10 @@ class TripletDataset(Dataset):
         self.cameras = self.manifest["camera"].to_numpy() if cross_camera else None
         self.set_epoch(0)
 
-    def set_epoch(self, epoch:int) -> None:
+    def set_epoch(
+        self,
+        epoch:int, # Number of the epoch, from 0
+    ) -> None:
         "Draw the triplets of an epoch: the same for the same seed and epoch, in every process."
         self.images.set_epoch(epoch)
         if not self.is_fixed:
@@ -253,8 +263,8 @@ def draw_triplets(
 
 class Blocks(NamedTuple):
     "For each place in a sorted list, the block of equal values that it lies in: from `start` to before `end`."
-    start:np.ndarray
-    end:np.ndarray
+    start:np.ndarray # Where each block starts, shape (N,)
+    end:np.ndarray # The place after its last, shape (N,)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -349,7 +359,10 @@ class BalancedBatchSampler(Sampler):
         self.seed = seed
         self.epoch = 0
 
-    def set_epoch(self, epoch:int) -> None:
+    def set_epoch(
+        self,
+        epoch:int, # Number of the epoch, from 0
+    ) -> None:
         "Choose the epoch whose batches come next."
         self.epoch = epoch
 

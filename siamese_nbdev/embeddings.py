@@ -108,20 +108,31 @@ class EmbeddingSet:
         "Which file each row stands for, shape (N,): text that is equal if and only if the file is; None is no file."
         return file_keys(self.manifest["path"], self.root)
 
-    def files_of(self, rows:np.ndarray) -> np.ndarray:
+    def files_of(
+        self,
+        rows:np.ndarray, # Row numbers, shape (R,)
+    ) -> np.ndarray:
         "Which file some rows stand for, without looking at all of them."
         if self.knows_files:
             return self.files[rows]
         return file_keys(cells_of(self.manifest, "path", rows), self.root)
 
-    def derive(self, vectors:np.ndarray, manifest:pd.DataFrame, files:np.ndarray|None=None) -> "EmbeddingSet":
+    def derive(
+        self,
+        vectors:np.ndarray, # float32, shape (N, D)
+        manifest:pd.DataFrame, # Its N rows
+        files:np.ndarray|None=None, # File of each row, shape (N,), where known
+    ) -> "EmbeddingSet":
         "Make another set of this one's network and root."
         derived = EmbeddingSet(vectors, manifest, dict(self.meta), root=self.root, is_clean=True)
         if files is not None:
             derived.files = files
         return derived
 
-    def select(self, rows) -> "EmbeddingSet":
+    def select(
+        self,
+        rows, # A mask of N values, or row numbers
+    ) -> "EmbeddingSet":
         "Keep some rows, chosen by a boolean mask or by numbers."
         rows = np.asarray(rows)
         if rows.dtype == bool:
@@ -134,7 +145,10 @@ class EmbeddingSet:
         vectors = np.asarray(self.vectors[rows])
         return self.derive(vectors, self.manifest.iloc[rows], self.files[rows] if self.knows_files else None)
 
-    def append(self, other:"EmbeddingSet") -> "EmbeddingSet":
+    def append(
+        self,
+        other:"EmbeddingSet", # What comes below
+    ) -> "EmbeddingSet":
         "Put another set below this one; both must come from one network, and both be mirrored or neither."
         check_same_network(self, other, flip="refuse")
         vectors = np.concatenate([self.vectors, other.vectors])
@@ -147,7 +161,11 @@ class EmbeddingSet:
             whole.meta["dtype"] = " and ".join(dict.fromkeys(digits))
         return whole
 
-    def join(self, frame:pd.DataFrame, on:str="path") -> "EmbeddingSet":
+    def join(
+        self,
+        frame:pd.DataFrame, # The table; each image once
+        on:str="path", # Column that both have
+    ) -> "EmbeddingSet":
         "Add the columns of a table, matched by a column, `path` by file; every image must be in it once."
         frame = check_keys(self.manifest, frame, on)
         mine = self.files if on == "path" else key_texts(self.manifest, on)
@@ -157,13 +175,19 @@ class EmbeddingSet:
         joined = as_manifest(pd.concat([kept, columns], axis=1), allow_empty=True)
         return self.derive(self.vectors, joined, self.files if self.knows_files else None)
 
-    def save(self, folder:str|Path) -> Path:
+    def save(
+        self,
+        folder:str|Path, # Where to write; made if it is not there
+    ) -> Path:
         "Write the set into a folder, each file in one piece; returns the folder."
         folder = Path(folder)
         write_vectors(folder, self.vectors)
         return self.describe(folder)
 
-    def describe(self, folder:Path) -> Path:
+    def describe(
+        self,
+        folder:Path, # Where the vectors stand
+    ) -> Path:
         "Write manifest and notes beside the vectors."
         return describe_set(folder, self.manifest, self.meta, self.vectors.shape, self.root)
 

@@ -283,7 +283,13 @@ class TripletLoss(nn.Module):
         self.triplets = 0
         self.active_share = math.nan
 
-    def forward(self, embeddings:Tensor, labels:Tensor, *, pictures:Tensor|None=None) -> Tensor:
+    def forward(
+        self,
+        embeddings:Tensor, # Shape (B, D)
+        labels:Tensor, # Class id of each, shape (B,)
+        *,
+        pictures:Tensor|None=None, # Number of the picture of each, shape (B,); one picture makes no pair with itself
+    ) -> Tensor:
         "Return the loss of embeddings (B, D) with class ids (B,): 0 if they hold no triplet, NaN if they hold NaN."
         check_batch(embeddings, labels)
         pictures = pictures_of(labels, pictures)
@@ -297,7 +303,12 @@ class TripletLoss(nn.Module):
         counted = int(sums.nonzero) if self.reduction == "nonzero" else self.triplets
         return sums.loss / max(counted, 1)
 
-    def sums_of(self, distances:Tensor, labels:Tensor, pictures:Tensor) -> "Sums":
+    def sums_of(
+        self,
+        distances:Tensor, # Of every embedding to every other, shape (B, B)
+        labels:Tensor, # Class ids, shape (B,)
+        pictures:Tensor, # Numbers of pictures, shape (B,)
+    ) -> "Sums":
         "Mine, and sum up the losses of what was found."
         if self.mining == "all":
             self.triplets = count_triplets(labels, pictures=pictures)

@@ -218,26 +218,41 @@ class SiameseNet(nn.Module):
         self.set_pixel_scale(*pixel_scale(built))
         self.train()
 
-    def forward(self, images:Tensor, *, normalize:bool|None=None) -> Tensor:
+    def forward(
+        self,
+        images:Tensor, # Floats in [0, 1], shape (B, 3, H, W)
+        *,
+        normalize:bool|None=None, # Put embeddings on the unit sphere; None as the network was made
+    ) -> Tensor:
         "Return embeddings (B, D) for images (B, 3, H, W) in [0, 1]; `normalize=False` keeps their own lengths."
         vectors = self.head(self.pool(self.feature_map(images)))
         is_normalized = self.normalize if normalize is None else normalize
         return F.normalize(vectors.float(), dim=1) if is_normalized else vectors
 
-    def feature_map(self, images:Tensor) -> Tensor:
+    def feature_map(
+        self,
+        images:Tensor, # Floats in [0, 1], shape (B, 3, H, W)
+    ) -> Tensor:
         "Return the backbone's last feature map (B, C, h, w) for images (B, 3, H, W) in [0, 1]."
         check_batch(images, self.image_size)
         features = features_of(self.backbone, (images - self.mean) / self.std)
         return as_map(features, self.layout)
 
-    def set_pixel_scale(self, mean:list[float], std:list[float]) -> None:
+    def set_pixel_scale(
+        self,
+        mean:list[float], # Mean of red, green and blue, in [0, 1]
+        std:list[float], # Standard deviation of each, above 0
+    ) -> None:
         "Set mean and deviation of the pixels; those of a module of one's own belong to the configuration."
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
         if str(self.config["backbone"]).startswith(own_mark):
             self.config |= dict(mean=list(mean), std=list(std))
 
-    def freeze_backbone(self, frozen:bool|tuple[str, ...]=True) -> "SiameseNet":
+    def freeze_backbone(
+        self,
+        frozen:bool|tuple[str, ...]=True, # The whole backbone, or the names of its parts; False: nothing
+    ) -> "SiameseNet":
         "Exclude the backbone, or these parts of it, from training, BatchNorm included; False includes all again."
         names = ("",) if frozen is True else tuple(frozen or ())  # the part without a name is the whole
         parts = self.parts_of_backbone(names)
@@ -247,11 +262,17 @@ class SiameseNet(nn.Module):
         self.frozen = names
         return self.train(self.training)
 
-    def parts_of_backbone(self, names:tuple[str, ...]) -> list[nn.Module]:
+    def parts_of_backbone(
+        self,
+        names:tuple[str, ...], # Names of modules; the empty one is the whole
+    ) -> list[nn.Module]:
         "Return the parts of the backbone that have these names."
         return named_parts(self.backbone, names)
 
-    def train(self, mode:bool=True) -> "SiameseNet":
+    def train(
+        self,
+        mode:bool=True, # Training mode; False is evaluation mode
+    ) -> "SiameseNet":
         "Switch training mode; frozen parts stay in evaluation mode."
         super().train(mode)
         for part in self.parts_of_backbone(self.frozen):

@@ -816,7 +816,9 @@ class Plan:
         write_notes(self.out / "plan.json", entries | dict(options=asdict(self.options)))
 
     @staticmethod
-    def load(out:Path) -> "Plan":
+    def load(
+        out:Path, # Folder of the run
+    ) -> "Plan":
         "Read a plan from the folder of its run."
         advice = "start a run with `siamese-nbdev run`"
         notes = read_notes(out / "plan.json", "the plan of a run", needs=noted_entries, advice=advice)

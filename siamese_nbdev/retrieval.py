@@ -151,7 +151,11 @@ class Backend(Protocol):
     effort:int|None = None # How much is done to miss nothing, where that can be chosen
 
     @abstractmethod
-    def build(self, gallery:np.ndarray, metric:str) -> None:
+    def build(
+        self,
+        gallery:np.ndarray, # All vectors, float32, shape (N, D)
+        metric:str, # "euclidean" or "cosine"
+    ) -> None:
         "Take in all vectors, float32 (N, D), which may be mapped from a file; forget any that were there."
         ...
 
@@ -161,7 +165,10 @@ class Backend(Protocol):
         ...
 
     @abstractmethod
-    def vectors(self, rows:np.ndarray) -> np.ndarray:
+    def vectors(
+        self,
+        rows:np.ndarray, # Row numbers, shape (R,)
+    ) -> np.ndarray:
         "Hand out the vectors of some rows, float32 (R, D); distances are measured by them."
         ...
 
@@ -185,19 +192,35 @@ class Backend(Protocol):
         "List pairs that are probably near, faster than `exact` finds them; None where there is no shortcut."
         return None
 
-    def add(self, gallery:np.ndarray, first:int) -> None:
+    def add(
+        self,
+        gallery:np.ndarray, # All vectors, float32, shape (N, D)
+        first:int, # Row of the first new one
+    ) -> None:
         "Follow a gallery that has grown: these are its vectors now, new from row `first` on."
         self.build(gallery, self.metric)
 
-    def remove(self, gallery:np.ndarray, rows:np.ndarray) -> None:
+    def remove(
+        self,
+        gallery:np.ndarray, # Those that stay, float32, shape (N, D)
+        rows:np.ndarray, # Rows that are gone, ascending
+    ) -> None:
         "Follow a gallery that has shrunk: these are its vectors now, some rows (ascending) gone, the others moved up."
         self.build(gallery, self.metric)
 
-    def save(self, folder:Path) -> None:
+    def save(
+        self,
+        folder:Path, # Folder of the index
+    ) -> None:
         "Write into a folder what is costly to build; the vectors are there already."
         return None
 
-    def load(self, folder:Path, gallery:np.ndarray, metric:str) -> None:
+    def load(
+        self,
+        folder:Path, # Folder of the index
+        gallery:np.ndarray, # All vectors, float32, shape (N, D)
+        metric:str, # "euclidean" or "cosine"
+    ) -> None:
         "Open what `save` wrote for these vectors."
         self.build(gallery, metric)
 
@@ -294,7 +317,10 @@ class Index:
         found, distances = self.find(question)
         return hits_table(question, self.embeddings.manifest, found, distances)
 
-    def find(self, question:Question) -> tuple[np.ndarray, np.ndarray]:
+    def find(
+        self,
+        question:Question, # Queries, and what counts
+    ) -> tuple[np.ndarray, np.ndarray]:
         "Find rows and distances, shape (Q, top_k), approximately where that is enough, else exactly."
         query = question.query
         found, distances = nothing_found(len(query), question.top_k)
@@ -312,7 +338,12 @@ class Index:
             found[waiting], distances[waiting] = answer
         return found, distances
 
-    def find_quickly(self, question:Question, waiting:np.ndarray, fetch:int) -> tuple[np.ndarray, np.ndarray]|None:
+    def find_quickly(
+        self,
+        question:Question, # Queries, and what counts
+        waiting:np.ndarray, # Numbers of the queries to ask, shape (W,)
+        fetch:int, # About how many candidates to list for each
+    ) -> tuple[np.ndarray, np.ndarray]|None:
         "Choose among the candidates that the backend lists for some of the queries; None where it lists none."
         asked = part_of(question.query, waiting)
         vectors = np.ascontiguousarray(asked.vectors)

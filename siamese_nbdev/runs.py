@@ -136,32 +136,32 @@ def embed_in_memory(
 @dataclass(frozen=True)
 class CheckedOptions:
     "What was chosen for a run: checked when it is made, fixed, and plain enough for `run.json`."
-    epochs:int = 6
-    out:str|Path|None = None
-    mining:str = "weighted"
-    margin:float|None = None
-    sampling:str = "balanced"
-    triplets_per_batch:int = 32
-    classes_per_batch:int = 16
-    images_per_class:int = 4
-    learning_rate:float = 3e-3
-    backbone_rate:float = 1.0
-    weight_decay:float = 0.0
-    warmup:float = 0.1
-    clip_norm:float = 5.0
-    identity_weight:float|None = None
-    averaging:float|None = None
-    patience:int|None = None
-    checkpoint_steps:int|None = None
-    glance:int = 300
-    seed:int = 42
-    workers:int = 0
-    cache:bool = True
-    keep_memory:bool = True
-    precision:str = "auto"
-    allow_leaks:bool = False
-    allow_contradictions:bool = False
-    progress:bool = True
+    epochs:int = 6 # Passes over the training images or triplets, at least 1
+    out:str|Path|None = None # Folder for checkpoints, history and the best network; None keeps everything in memory
+    mining:str = "weighted" # Which triplets of a batch count: "semi_hard", "batch_hard", "all" or "weighted"
+    margin:float|None = None # How much farther the negative shall be, above 0; None: 0.3, or none if "weighted"
+    sampling:str = "balanced" # "balanced": P x K batches; "triplets": random or ready-made ones
+    triplets_per_batch:int = 32 # Triplets in a batch, at least 1, where sampling is "triplets"
+    classes_per_batch:int = 16 # P: identities in a batch, at least 2
+    images_per_class:int = 4 # K: images of each, at least 2
+    learning_rate:float = 3e-3 # Adam's rate for the head after warm-up, above 0
+    backbone_rate:float = 1.0 # Factor for the backbone's rate, at least 0
+    weight_decay:float = 0.0 # Decay of weight matrices, at least 0
+    warmup:float = 0.1 # Share of the run in which the rate climbs, from 0 to below 1
+    clip_norm:float = 5.0 # Longest gradient, above 0; longer ones are scaled down
+    identity_weight:float|None = None # Weight of the identity loss, at least 0; None: 1, and 0 beside a loss of yours
+    averaging:float|None = None # Decay of the averaged weights (EMA), between 0 and 1; None keeps none
+    patience:int|None = None # Epochs without a better mAP after which training stops, at least 1; None never
+    checkpoint_steps:int|None = None # Steps between checkpoints, at least 1; None writes them after epochs only
+    glance:int = 300 # About how many training images to score after an epoch, at least 0
+    seed:int = 42 # Seeds the order of images, triplets, augmentation and the classifier, at least 0
+    workers:int = 0 # Processes that read images, at least 0; 0 reads in this one
+    cache:bool = True # Keep decoded images in memory
+    keep_memory:bool = True # Keep freed memory in the process while training lasts
+    precision:str = "auto" # "float32", "bfloat16", or "auto", which looks at the device
+    allow_leaks:bool = False # Warn, not refuse, where both sides share identities or files
+    allow_contradictions:bool = False # Warn, not refuse, where one picture has two labels
+    progress:bool = True # Show progress bars
 
     def __post_init__(self):
         "Refuse options that cannot work, before anything is built."
@@ -328,12 +328,12 @@ class Progress:
 @dataclass(frozen=True, eq=False)
 class Run:
     "The parts of a run that stay the same from its first step to its last, and its progress."
-    options:CheckedOptions
-    progress:Progress
+    options:CheckedOptions # What was chosen
+    progress:Progress # How far it has come
     accelerator:"Accelerator" # Knows devices and processes
     trainee:nn.Module # A `Trainee`, wrapped where several processes share the work
-    optimizer:torch.optim.Optimizer
-    loss:Callable
+    optimizer:torch.optim.Optimizer # Adam
+    loss:Callable # Of (embeddings, labels), or of three tensors with triplets
     dataset:ImageDataset|TripletDataset # What is trained on
     sampler:BalancedBatchSampler|None # Chooses batches of images; None for triplets
     pictures:Tensor|None # Number of the file of each image, shape (N,); None for triplets
@@ -1044,15 +1044,15 @@ def ask_again(out:Path, name:str, what:str) -> InputError:
 # %% ../nbs/appendix/runs.ipynb #e3a713f8
 class Finding(NamedTuple):
     "What the doctor says of one problem."
-    problem:str
-    evidence:str
-    advice:str
+    problem:str # A few words
+    evidence:str # The figures that show it
+    advice:str # What to try
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     "A history as the doctor looks at it."
-    epochs:int
+    epochs:int # How many the history holds
     first:dict[str, float] # Each figure when it was first measured; NaN if it never was
     last:dict[str, float] # Each figure when it was last measured
     broken:list[int] # Epochs in which the loss is NaN

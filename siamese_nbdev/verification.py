@@ -178,8 +178,8 @@ class Threshold:
     distance:float # Accept a pair whose distance is at most this
     target:float # False accept rate that was asked for
     false_accept_rate:float # Rate on the pairs it was fitted on
-    low:float # Lower and ...
-    high:float # ... upper end of that rate's 95 % interval over identities; NaN where these are unknown
+    low:float # Lower end of that rate's 95 % interval over identities; NaN where these are unknown
+    high:float # Upper end of it
     true_accept_rate:float # Share of same pairs accepted
     different_pairs:int # Pairs of different identities it was fitted on
     same_pairs:int # Pairs of the same identity

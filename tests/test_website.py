@@ -50,6 +50,19 @@ def test_the_reference_lists_every_parameter():
     assert "| `out` | `str` or `Path` or `None` = `None` |" in text
 
 
+def test_the_reference_explains_every_field_and_every_method():
+    text = website.Reference(None, "Options")._repr_markdown_()  # its fields are those of the class it builds on
+    assert "| `epochs` | `int` = `6` | Passes" in text
+    for name, place in website.places().items():
+        if isinstance(place.node, website.ast.ClassDef):
+            comments = website.comments_of(website.module_source(place.module))
+            rows = website.class_parameters(place.node, place.module)
+            assert all(row.meaning for row in rows), f"{name}: a field without a meaning"
+            for method, _, takes in website.methods_of(place.node, comments):
+                parameters = [word for word in method.strip("`)").partition("(")[2].split(", ") if word]
+                assert takes.count("`: ") == len(parameters), f"{name}.{method}: a parameter without a meaning"
+
+
 def test_a_broken_link_is_told(tmp_path: Path):
     page = website_checks.nbs / "index.ipynb"
     assert website_checks.link_problem(page, "03_loss.ipynb#tripletloss") == ""

@@ -128,16 +128,47 @@ def function_parameters(node: ast.FunctionDef, comments: dict[int, str]) -> list
     return [row for row in rows if row.name not in ("self", "cls")]
 
 
-def class_parameters(node: ast.ClassDef, comments: dict[int, str]) -> list[Parameter]:
-    "Return the parameters of a class: those of `__init__`, else its fields."
+def class_parameters(node: ast.ClassDef, module: str) -> list[Parameter]:
+    "Return the parameters of a class: those of `__init__`, else the fields of the classes it builds on and its own."
+    comments = comments_of(module_source(module))
     for inner in node.body:
         if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
             return function_parameters(inner, comments)
-    return [
-        Parameter(field.target.id, kind_of(field.annotation, field.value), comments.get(field.end_lineno or 0, ""))
-        for field in node.body
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    inherited = [row for base in bases_of(node, module) for row in class_parameters(*base)]
+    fields = [line for line in node.body if isinstance(line, ast.AnnAssign)]
+    return inherited + [
+        Parameter(
+            ast.unparse(field.target),
+            kind_of(field.annotation, default_of(field)),
+            comments.get(field.end_lineno or 0, ""),
+        )
+        for field in fields
     ]
+
+
+def default_of(field: ast.AnnAssign) -> ast.expr | None:
+    "Return the default of a field, also where it is written as `field(default=...)`."
+    if not isinstance(field.value, ast.Call) or ast.unparse(field.value.func) != "field":
+        return field.value
+    given = {keyword.arg: keyword.value for keyword in field.value.keywords}
+    if "default_factory" in given:
+        return ast.Call(given["default_factory"], [], [])
+    return given.get("default")
+
+
+def bases_of(node: ast.ClassDef, module: str) -> list[tuple[ast.ClassDef, str]]:
+    "Return those classes that a class builds on which are the library's own, with their modules."
+    homes = {node.name: module}
+    for line in ast.parse(module_source(module)).body:
+        if isinstance(line, ast.ImportFrom) and (line.module or "").startswith(f"{settings['lib_path']}."):
+            homes |= {alias.name: (line.module or "").split(".")[-1] for alias in line.names}
+    found = []
+    for base in node.bases:
+        home = homes.get(ast.unparse(base), module)
+        inherited = defined_in(home).get(ast.unparse(base))
+        if isinstance(inherited, ast.ClassDef):
+            found.append((inherited, home))
+    return found
 
 
 def plain(text: str) -> str:
@@ -165,8 +196,10 @@ class Reference:
         place = places()[self.name]
         node = place.node
         comments = comments_of(module_source(place.module))
-        is_class = isinstance(node, ast.ClassDef)
-        rows = (class_parameters if is_class else function_parameters)(node, comments)  # type: ignore[arg-type]
+        if isinstance(node, ast.ClassDef):
+            rows = class_parameters(node, place.module)
+        else:
+            rows = function_parameters(node, comments)  # type: ignore[arg-type]
         source = f"{source_url}/{settings['lib_path']}/{place.module}.py#L{node.lineno}"
         parts = [
             f"{'#' * self.level} `{self.name}` {{#{self.name.lower()}}}",
@@ -178,8 +211,8 @@ class Reference:
         if isinstance(node, ast.FunctionDef) and node.returns:
             meaning = comments.get(node.returns.end_lineno or 0, "")
             parts.append(f"Returns {kind_of(node.returns, None)}{': ' if meaning else ''}{plain(meaning)}.")
-        if is_class:
-            parts.append(table(["method", "what it does"], methods_of(node)))  # type: ignore[arg-type]
+        if isinstance(node, ast.ClassDef):
+            parts.append(table(["method", "what it does", "what it takes"], methods_of(node, comments)))
         return "\n\n".join(part for part in [*parts, ":::"] if part)
 
 
@@ -196,15 +229,16 @@ def call(node: ast.stmt, rows: list[Parameter]) -> str:
     return "\n".join(textwrap.wrap(text, 88, subsequent_indent="    "))
 
 
-def methods_of(node: ast.ClassDef) -> list[list[str]]:
-    "Return public methods that are explained, as rows of a table."
+def methods_of(node: ast.ClassDef, comments: dict[int, str]) -> list[list[str]]:
+    "Return public methods that are explained, with what their parameters mean, as rows of a table."
     rows = []
     for inner in node.body:
         if isinstance(inner, ast.FunctionDef) and inner.name[0] != "_" and (sentence := ast.get_docstring(inner)):
             is_property = any(ast.unparse(decorator).endswith("property") for decorator in inner.decorator_list)
-            names = [parameter.arg for parameter in inner.args.args[1:] + inner.args.kwonlyargs]
-            shown = inner.name if is_property else f"{inner.name}({', '.join(names)})"
-            rows.append([f"`{shown}`", plain(" ".join(sentence.split()))])
+            taken = function_parameters(inner, comments)
+            shown = inner.name if is_property else f"{inner.name}({', '.join(row.name for row in taken)})"
+            takes = "<br>".join(f"`{row.name}`: {plain(row.meaning)}" for row in taken if row.meaning)
+            rows.append([f"`{shown}`", plain(" ".join(sentence.split())), takes])
     return rows
 
 
