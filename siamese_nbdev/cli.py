@@ -163,7 +163,7 @@ def run_command(
     labels:Annotated[bool, option(
         "Whether sub-folders are identities. Without labels: no training, search and near-duplicates only."
     )]=True,
-    report:Annotated[bool, option("Also write report.html (needs the extra [report]).")]=True,
+    report:Annotated[bool, option("Also write report.html.")]=True,
     backbone:Backbone=default_backbone,
     seed:Seed=default_seed,
     mirror:Mirror=True,
@@ -223,6 +223,27 @@ def report_command(
     finish_run(Plan.load(out), report=True)
 
 
+@app.command("labels", epilog=example("labels runs/photos"))
+def labels_command(
+    out:Annotated[Path, argument("Folder of a run with labels.")],
+    as_json:Json=False,
+):
+    "List images of a run whose nearest neighbours agree on another identity: the network is wrong, or the label."
+    from siamese_nbdev.pipeline import Plan, need_labels, read_index
+
+    plan = Plan.load(out)
+    images = read_index(plan)
+    if images is None:
+        raise InputError(f"Expected a finished run, got {out} without an index; finish it: siamese-nbdev resume {out}")
+    suspects = need_labels(images.suspects)
+    if as_json:
+        typer.echo(suspects.to_json(orient="records", indent=1))
+    elif len(suspects):
+        typer.echo(in_columns(suspects, index=False))
+    else:
+        typer.echo("no image lies among another identity")
+
+
 def set_aside(out:Path) -> None:
     "Move an earlier run aside, so that nothing computed is lost."
     from siamese_nbdev.files import move_aside
@@ -238,13 +259,29 @@ def finish_run(plan:"Plan", report:bool) -> None:
 
     results = execute_plan(plan, say=typer.echo)
     across = " across identities" if plan.is_labelled else ""
-    measured = ["model/", "embeddings/", "frozen/", "history.csv", "metrics.json", "copies.csv"]
+    measured = ["model/", "embeddings/", "frozen/", "history.csv", "metrics.json", "copies.csv", "labels.csv"]
     kept = ["index/", *(measured if plan.is_labelled else []), "duplicates.csv", "closest.png"]
+    for line in problems_in_words(plan):
+        typer.echo(line)
     typer.echo(f"{counted(len(results.duplicates), 'pair')} of near-duplicates{across} in duplicates.csv")
+    if results.suspects is not None and len(results.suspects):
+        lie = counted(len(results.suspects), "image", "lie")
+        command = f"siamese-nbdev labels {shlex.quote(str(plan.out))}"
+        typer.echo(f"{lie} among images of another identity, in labels.csv; see them with: {command}")
     typer.echo(f"Search with: siamese-nbdev search IMAGE --index {shlex.quote(str(plan.out))}")
     typer.echo(f"\nIn {plan.out}: {', '.join(kept)}")
-    if report and (file := write_report(plan.out, say=typer.echo)):
-        typer.echo(f"Report: {file}")
+    if report:
+        typer.echo(f"Report: {write_report(plan.out, say=lambda text: None)}")
+
+
+def problems_in_words(plan:"Plan") -> list[str]:
+    "Count what is wrong with files, and name the first of each kind."
+    lines = []
+    for kind, found in plan.problems.groupby("problem", sort=False):
+        first = found.iloc[0]
+        other = f" and {first['detail']}" if kind in ("duplicate content", "two labels") else ""
+        lines.append(f"{counted(len(found), 'file')} in problems.csv: {kind}, the first {first['path']}{other}")
+    return lines
 
 # %% ../nbs/14_cli.ipynb #24b790e2
 @app.command("train", epilog=example("train photos --out runs/network --epochs 10"))

@@ -37,6 +37,7 @@ from siamese_nbdev.evaluation import (
     copies_within,
     evaluate_queries,
     evaluate_retrieval,
+    find_label_errors,
     near_duplicates,
 )
 from siamese_nbdev.files import read_notes, replacing, write_notes
@@ -102,6 +103,15 @@ class Gain:
     low:float # Lower and ...
     high:float # ... upper end of its 95 % interval over identities
     split:str # Whose images asked: "valid" or "test"
+    identities:int=0 # How many of them
+
+    @property
+    def needed(self) -> int|None:
+        "Estimate how many identities would tell this difference from chance: intervals narrow with the square root."
+        if not self.difference:
+            return None
+        half = (self.high - self.low) / 2
+        return math.ceil(self.identities * (half / self.difference) ** 2)
 
     def __str__(self) -> str:
         "Put the difference and its interval into words."
@@ -129,7 +139,8 @@ def gain_of_training(
     before = evaluate_queries(*questions_of(frozen))
     after = evaluate_queries(*questions_of(trained))
     gain = compare_retrieval(before, after, flips=1).loc["mean_average_precision"]
-    return Gain(float(gain["difference"]), float(gain["low"]), float(gain["high"]), split)
+    identities = before.loc[before["mean_average_precision"].notna(), "label"].nunique()
+    return Gain(float(gain["difference"]), float(gain["low"]), float(gain["high"]), split, identities)
 
 # %% ../nbs/11_pipeline.ipynb #1ac36b97
 @dataclass(frozen=True)
@@ -142,23 +153,28 @@ class Choice:
 def advise(
     gain:Gain, # On the valid identities; on those of the test only where there are no valid ones
 ) -> Choice:
-    "Decide between the frozen backbone and the trained network."
-    if gain.split == "test":
-        return advise_without_valid(gain)
-    if gain.difference <= 0:
-        return Choice(False, f"Training did not help: {gain}. Keep the frozen backbone")
-    if gain.low <= 0:
-        doubt = "The interval holds zero, so more identities would have to tell; use the trained network meanwhile"
-        return Choice(True, f"Training helped a little: {gain}. {doubt}")
-    return Choice(True, f"Training helped: {gain}. Use the trained network")
-
-
-def advise_without_valid(gain:Gain) -> Choice:
-    "Choose as little as possible: the test identities can only speak against the trained network."
+    "Take the trained network only if it is better beyond chance: the frozen backbone has no doubt to clear up."
+    if gain.low > 0:
+        return Choice(True, f"Training helped: {gain}. {chosen_by(gain)}Use the trained network")
     if gain.high < 0:
-        return Choice(False, f"Training did harm: {gain}. Keep the frozen backbone")
-    reason = "There are no valid identities to choose by, and these do not clearly speak against it"
-    return Choice(True, f"Training brought {gain}. {reason}: use the trained network")
+        return Choice(False, f"Training did harm: {gain}. {chosen_by(gain)}Keep the frozen backbone")
+    doubt = f"The interval holds zero{more_would_tell(gain)}"
+    return Choice(False, f"Whether training helped cannot be told: {gain}. {doubt}. Keep the frozen backbone")
+
+
+def chosen_by(gain:Gain) -> str:
+    "Say so where the test had to choose."
+    if gain.split != "test":
+        return ""
+    return "They had to choose, because none were set aside for it, so their own figures flatter a little. "
+
+
+def more_would_tell(gain:Gain) -> str:
+    "Say how many identities would have told, where that is a number anybody could collect."
+    if gain.needed is None or not gain.identities < gain.needed < 10_000:
+        return ""
+    needed = f"about {gain.needed:,} identities to tell from chance, not {gain.identities}"
+    return f"; a difference of this size takes {needed}"
 
 # %% ../nbs/11_pipeline.ipynb #6c6f88ec
 def choose_image_size(
@@ -1349,6 +1365,7 @@ class Results:
     trained:EmbeddingSet|None=None # The same, embedded by the trained network
     scores:dict[str, pd.DataFrame]|None=None # "frozen", "trained" -> scores, as `evaluate_retrieval` returns them
     copies:Copies|None=None # Near-copies among the test images, and the scores without them
+    suspects:pd.DataFrame|None=None # Images that lie among another identity, as `find_label_errors` lists them
     use_trained:bool=False # Whether the index holds the trained network
     advice:str="" # Why
 
@@ -1427,6 +1444,7 @@ def execute_plan(
         trained=comparison.trained,
         scores=comparison.scores,
         copies=comparison.copies,
+        suspects=images.suspects,
         use_trained=comparison.choice.use_trained,
         advice=comparison.choice.advice,
     )
@@ -1438,6 +1456,7 @@ class IndexedImages:
     index:Index # Their index
     duplicates:pd.DataFrame # Pairs that are nearly the same
     threshold:Threshold|None # Of the network that embedded them
+    suspects:pd.DataFrame|None = None # Images whose label may be wrong; None without labels
 
 
 def build_index(
@@ -1461,11 +1480,20 @@ def build_index(
     say_cost(threshold, say)
     duplicates = list_near_duplicates(embeddings, across=plan.is_labelled)
     write_rows(plan.out / "duplicates.csv", duplicates)
+    suspects = list_suspects(embeddings) if plan.is_labelled else None
+    if suspects is not None:
+        write_rows(plan.out / "labels.csv", suspects)
     index = Index(embeddings)
     if not plan.is_labelled:
         draw_closest(index.search(evenly_spread(embeddings, 6), top_k=8), plan.out / "closest.png")
     index.save(folder)  # last: its notes say that all is done
-    return IndexedImages(index, duplicates, threshold)
+    return IndexedImages(index, duplicates, threshold, suspects)
+
+
+def list_suspects(embeddings:EmbeddingSet) -> pd.DataFrame:
+    "List images whose nearest neighbours agree on another identity."
+    known = embeddings.select(embeddings.manifest["label"].notna().to_numpy(bool))
+    return find_label_errors(known, top_k=min(5, len(known) - 1))
 
 
 def read_index(plan:Plan) -> IndexedImages|None:
@@ -1475,7 +1503,18 @@ def read_index(plan:Plan) -> IndexedImages|None:
         return None
     text = dict(path="str", other="str", label="str", other_label="str")
     duplicates = read_rows(plan.out / "duplicates.csv", dtype=text, keep_default_na=False)
-    return IndexedImages(Index.load(folder), duplicates, noted_threshold(folder / "model"))
+    index = Index.load(folder)
+    return IndexedImages(index, duplicates, noted_threshold(folder / "model"), read_suspects(plan, index))
+
+
+def read_suspects(plan:Plan, index:Index) -> pd.DataFrame|None:
+    "Read which labels may be wrong; earlier runs did not write it down."
+    if not plan.is_labelled:
+        return None
+    file = plan.out / "labels.csv"
+    if not file.exists():
+        return list_suspects(index.embeddings)
+    return read_rows(file, dtype=dict(path="str", label="str", suggested="str"), keep_default_na=False)
 
 # %% ../nbs/11_pipeline.ipynb #5a38b86d
 def network_to_use(plan:Plan, comparison:Comparison|None) -> "SiameseNet":

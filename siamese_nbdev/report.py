@@ -6,179 +6,569 @@
 __all__ = ['write_report']
 
 # %% ../nbs/12_report.ipynb #65dcf7ea
-import html
-import json
-import os
-import re
-import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from copy import deepcopy
-from importlib import import_module
+import base64
+import io
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from siamese_nbdev.checks import InputError
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from siamese_nbdev.checks import InputError, counted
+from siamese_nbdev.data import read_image, show_images
+from siamese_nbdev.embeddings import EmbeddingSet, plot_embeddings
+from siamese_nbdev.evaluation import hardest_pairs, hubs
 from siamese_nbdev.files import replacing
-from siamese_nbdev.pipeline import Plan
+from siamese_nbdev.neighbours import distances_between
+from siamese_nbdev.pipeline import (
+    Plan,
+    Results,
+    execute_plan,
+    figures_of,
+    in_per_cent,
+    need_labels,
+    plan_lines,
+    shown_metrics,
+    shown_networks,
+)
+from siamese_nbdev.verification import evaluate_verification, plot_det, verification_pairs
 
-# %% ../nbs/12_report.ipynb #c72e1411
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# %% ../nbs/12_report.ipynb #12a00011
+@dataclass
+class Text:
+    "A paragraph."
+    words:str
+    kind:str = "text"
+
+
+@dataclass
+class Table:
+    "Rows and columns, every cell already written as it shall be read."
+    columns:list[str]
+    rows:list[list[str]]
+    caption:str
+    kind:str = "table"
+
+
+@dataclass
+class Figure:
+    "A drawing."
+    uri:str # Its data
+    words:str # For those who do not see it
+    caption:str = ""
+    kind:str = "figure"
+
+
+class Picture(NamedTuple):
+    "A photograph with what is written below it."
+    uri:str # Its data
+    lines:list[str] # Label, then file
+
+
+class Group(NamedTuple):
+    "Photographs that belong together."
+    words:str # What they have in common
+    pictures:list[Picture]
+
+
+@dataclass
+class Pictures:
+    "Rows of photographs."
+    groups:list[Group]
+    caption:str = ""
+    kind:str = "pictures"
+
+
+@dataclass
+class Commands:
+    "Lines for a shell."
+    lines:list[str]
+    kind:str = "commands"
+
+
+Block = Text|Table|Figure|Pictures|Commands
+
+
+@dataclass
+class Section:
+    "A part of the report."
+    title:str
+    blocks:list[Block] = field(default_factory=list)
+
+    @property
+    def anchor(self) -> str:
+        "Where the table of contents leads."
+        return self.title.lower().replace(" ", "-").replace("?", "").replace(",", "")
+
+# %% ../nbs/12_report.ipynb #12a00013
 report_style = """
-body{max-width:60rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#222}
-pre{overflow-x:auto;font-size:13px;line-height:1.35;margin:.4rem 0}
-img{max-width:100%}
-h1,h2{line-height:1.2}
-h2{margin-top:2.2rem}
-blockquote{margin:0;color:#666}
-table{border-collapse:collapse;font-size:13px}
-td,th{padding:.15rem .6rem;text-align:right;border-bottom:1px solid #ddd}
-code{background:#f4f4f4}
-details{color:#888;font-size:13px}
-details pre{background:#f7f7f7;padding:.5rem;color:#222}
-.anchor-link{display:none}
+:root{--ground:#fff;--text:#1f2430;--soft:#5b6472;--line:#d8dde5;--card:#f4f6f9;--brand:#234f8d;color-scheme:light dark}
+@media(prefers-color-scheme:dark){:root{--ground:#14181f;--text:#e6e9ee;--soft:#a3adbb;--line:#39414d;--card:#1e242d;
+--brand:#9dbdf0}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--text);font:16px/1.6 system-ui,sans-serif;overflow-wrap:anywhere}
+main,header{max-width:64rem;margin:0 auto;padding:0 1.25rem}
+header{padding-top:2.5rem}
+h1{font-size:2rem;line-height:1.2;margin:0 0 .5rem}
+h2{font-size:1.35rem;line-height:1.3;margin:3rem 0 .75rem;padding-bottom:.3rem;border-bottom:1px solid var(--line)}
+p{max-width:46rem;margin:.6rem 0}
+.asked,figcaption,caption{color:var(--soft);font-size:.9rem}
+.verdict{background:var(--card);border-left:4px solid var(--brand);padding:.6rem 1.25rem;border-radius:0 6px 6px 0;
+font-size:1.1rem;margin:1.25rem 0}
+.tiles{display:flex;flex-wrap:wrap;gap:.75rem;padding:0;margin:1.25rem 0;list-style:none}
+.tiles li{background:var(--card);border-radius:6px;padding:.6rem 1rem;flex:1 1 7.5rem}
+.tiles strong{display:block;font-size:1.25rem;line-height:1.4;white-space:nowrap}
+.tiles span{color:var(--soft);font-size:.9rem}
+nav ol{columns:18rem;padding-left:1.4rem;margin:.5rem 0 0}
+a{color:var(--brand)}
+figure{margin:1.25rem 0}
+figure img.drawing{display:block;max-width:100%;height:auto;background:#fff;border-radius:6px;padding:.4rem}
+.scroll{overflow-x:auto;margin:1rem 0}
+table{border-collapse:collapse;font-size:.95rem;font-variant-numeric:tabular-nums}
+caption{text-align:left;padding-bottom:.4rem}
+th,td{padding:.35rem 1.4rem .35rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+tbody td{overflow-wrap:normal}
+thead th{color:var(--soft);font-weight:600}
+pre{background:var(--card);border-radius:6px;padding:.7rem 1rem;white-space:pre-wrap;font-size:.9rem;margin:1rem 0}
+.groups{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:1rem;padding:0;list-style:none}
+.groups>li{background:var(--card);border-radius:6px;padding:.7rem}
+.groups p{margin:0 0 .5rem;font-weight:600}
+.shots{display:flex;gap:.6rem}
+.shots figure{margin:0;flex:1 1 0;min-width:0}
+.shots img{display:block;height:8.5rem;max-width:100%;object-fit:contain;object-position:left;border-radius:3px}
+.shots figcaption{font-size:.8rem;line-height:1.35;padding-top:.3rem}
+footer{max-width:64rem;margin:3rem auto 2rem;padding:0 1.25rem;color:var(--soft);font-size:.9rem}
+@media print{:root{--ground:#fff;--text:#000;--soft:#444;--line:#bbb;--card:#f4f4f4;--brand:#234f8d}
+body{font-size:11pt}nav{display:none}h2{break-after:avoid}figure,.groups>li,tr{break-inside:avoid}}
 """
 nothing_from_elsewhere = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-folded_code = (
-    "{%- extends 'basic/index.html.j2' -%}"
-    "{% block input %}<details><summary>code</summary>{{ super() }}</details>{% endblock input %}"
-)
-Notebook = Any  # nbformat's NotebookNode; nbformat is there only with the extra [report]
+page_template = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{{ policy|safe }}">
+<title>{{ page.title }}</title><style>{{ style|safe }}</style></head><body>
+{%- macro draw(block) %}
+{%- if block.kind == "text" %}<p>{{ block.words }}</p>
+{% elif block.kind == "table" %}<div class="scroll" tabindex="0" role="region" aria-label="{{ block.caption }}">
+<table><caption>{{ block.caption }}</caption>
+<thead><tr>{% for name in block.columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in block.rows %}<tr>{% for cell in row -%}
+{% if loop.first %}<th scope="row">{{ cell }}</th>{% else %}<td>{{ cell }}</td>{% endif %}
+{%- endfor %}</tr>
+{% endfor %}</tbody></table></div>
+{% elif block.kind == "figure" %}<figure><img class="drawing" src="{{ block.uri }}" alt="{{ block.words }}">
+{%- if block.caption %}<figcaption>{{ block.caption }}</figcaption>{% endif %}</figure>
+{% elif block.kind == "commands" %}<pre tabindex="0">{{ block.lines|join("\n") }}</pre>
+{% else %}{% if block.caption %}<p>{{ block.caption }}</p>{% endif %}<ul class="groups">
+{% for group in block.groups %}<li>{% if group.words %}<p>{{ group.words }}</p>{% endif %}<div class="shots">
+{%- for picture in group.pictures %}<figure><img src="{{ picture.uri }}" alt="">
+<figcaption>{% for line in picture.lines %}{{ line }}{% if not loop.last %}<br>{% endif %}{% endfor %}</figcaption>
+</figure>{% endfor %}</div></li>
+{% endfor %}</ul>
+{% endif %}{% endmacro %}
+<header><h1>{{ page.title }}</h1><p class="asked">{{ page.asked }}</p>
+<div class="verdict">{% for sentence in page.verdict %}<p>{{ sentence }}</p>{% endfor %}</div>
+<ul class="tiles">{% for value, name in page.tiles %}<li><strong>{{ value }}</strong><span>{{ name }}</span></li>
+{%- endfor %}</ul>
+{{ draw(page.closest) }}
+<nav aria-label="Contents"><ol>{% for section in page.sections -%}
+<li><a href="#{{ section.anchor }}">{{ section.title }}</a></li>{% endfor %}</ol></nav></header>
+<main>{% for section in page.sections %}<section><h2 id="{{ section.anchor }}">{{ section.title }}</h2>
+{% for block in section.blocks %}{{ draw(block) }}{% endfor %}</section>
+{% endfor %}</main>
+<footer>{{ page.made }}</footer></body></html>
+"""
 
 
-def without_cells(notebook:Notebook, tags:set[str]) -> Notebook:
-    "Drop the cells of a notebook that carry one of these tags; returns the notebook."
-    notebook.cells = [cell for cell in notebook.cells if not tags & set(cell.metadata.get("tags", []))]
-    return notebook
+@dataclass
+class Page:
+    "All that the report says."
+    title:str
+    asked:str # What was asked, when, of how many images
+    verdict:list[str] # Sentences
+    tiles:list[tuple[str, str]] # Figures and their names
+    closest:Figure # Queries with their closest images
+    sections:list[Section]
+    made:str # By which program
 
 
-def only_results(notebook:Notebook) -> Notebook:
-    "Copy a notebook without its hidden cells, links to neighbouring pages, and what went to stderr."
-    notebook = deepcopy(notebook)
-    notebook.cells = [cell for cell in notebook.cells if not re.search(r"^#\| *hide", cell.source, re.M)]
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", cell.source)  # neighbouring pages are not there
-        else:
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    return notebook
+def as_html(page:Page) -> str:
+    "Write a page that needs no other file and no network; what comes from outside is escaped."
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True)
+    template = environment.from_string(page_template)
+    return template.render(page=page, style=report_style, policy=nothing_from_elsewhere)
+
+# %% ../nbs/12_report.ipynb #12a00015
+def shrunk(path:str, height:int=272) -> str:
+    "Return a picture, at most so many pixels high and three times as wide, as data."
+    picture = Image.fromarray(read_image(path))
+    picture.thumbnail((3 * height, height))
+    memory = io.BytesIO()
+    picture.save(memory, "JPEG", quality=85)
+    return as_data(memory.getvalue(), "jpeg")
 
 
-def self_contained(
-    notebook:Notebook, # An executed notebook, as nbformat reads it
-    title:str, # Title of the page
-) -> str: # HTML that needs no other file and no network
-    "Turn a notebook into one HTML page without scripts and links, its code folded away."
-    from nbconvert import HTMLExporter
-    exporter = HTMLExporter(raw_template=folded_code, exclude_input_prompt=True, exclude_output_prompt=True)
-    body, _ = exporter.from_notebook_node(only_results(notebook))
+def as_data(content:bytes, kind:str) -> str:
+    "Write the bytes of a picture as an address that holds all of it."
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def drawn(ax:"Axes", words:str, caption:str="") -> Figure:
+    "Take a drawing of matplotlib into the report."
+    import matplotlib.pyplot as plt
+
+    memory = io.BytesIO()
+    figure = ax.get_figure(root=True)
+    figure.savefig(memory, format="png", dpi=140, facecolor="white")
+    plt.close(figure)
+    return Figure(as_data(memory.getvalue(), "png"), words, caption)
+
+
+def picture_of(path:str, label:object=None, folder:str="") -> Picture:
+    "Show a file with its label and its name, which is shorter below the folder of the run."
+    lines = [] if pd.isna(label) else [str(label)]
+    return Picture(shrunk(path), [*lines, short_name(path, folder)])
+
+
+def short_name(path:str, folder:str) -> str:
+    "Name a file from the folder of the run on."
+    inside = Path(path).is_relative_to(folder) if folder else False
+    return Path(path).relative_to(folder).as_posix() if inside else str(path)
+
+# %% ../nbs/12_report.ipynb #12a00017
+def verdict_of(plan:Plan, results:Results) -> list[str]:
+    "Put the outcome into two sentences."
+    if not plan.is_labelled:
+        images = counted(len(plan.images), "image")
+        return [
+            f"There are no labels, so nothing was trained or measured: the frozen ImageNet backbone searches {images}.",
+            "Whether it finds what you mean, you see below: each row is an image and those it lies closest to.",
+        ]
+    name = "trained" if results.use_trained else "frozen"
+    figures = need_labels(results.scores)[name]
+    identities = counted(results.best.manifest["label"].nunique(), "test identity")
+    first = in_per_cent(figures.loc["rank_1"])
+    return [
+        f"{results.advice}.",
+        f"On {identities}, which nothing was trained on, the {shown_networks[name]} puts a right image first for "
+        f"{first} of the queries; in brackets is the 95 % interval over identities.",
+    ]
+
+
+def tiles_of(plan:Plan, results:Results) -> list[tuple[str, str]]:
+    "Choose the figures that stand on top."
+    tiles = [(f"{len(plan.images):,}", "usable images")]
+    if plan.is_labelled:
+        tiles.append((f"{plan.images['label'].nunique():,}", "identities"))
+        for name in ("rank_1", "mean_average_precision"):
+            before, after = (100 * need_labels(results.scores)[kind].loc[name, "value"] for kind in shown_networks)
+            tiles.append((f"{before:.0f} to {after:.0f} %", f"{shown_metrics[name]}, frozen to trained"))
+        suspects = need_labels(results.suspects)
+        tiles.append((f"{len(suspects):,}", "labels to look at"))
+    return [*tiles, (f"{len(results.duplicates):,}", "near-duplicates")]
+
+
+def asked_of(plan:Plan) -> str:
+    "Say what was asked, when, and of what."
+    when = datetime.fromtimestamp((plan.out / "plan.json").stat().st_mtime)
+    height, width = plan.image_size
+    people = f" of {counted(plan.images['label'].nunique(), 'identity')}" if plan.is_labelled else ""
     return (
-        "<!DOCTYPE html><html lang=en><head><meta charset=utf-8>"
-        f'<meta http-equiv=Content-Security-Policy content="{nothing_from_elsewhere}">'
-        f"<title>{html.escape(title)}</title><style>{report_style}</style></head><body>{body}</body></html>\n"
+        f"Asked on {when.day} {when:%B %Y} at {when:%H:%M}: {counted(len(plan.images), 'image')}{people} in "
+        f"{plan.folder}, seen at {height} x {width} pixels by {plan.options.backbone}."
     )
+
+
+def closest_of(plan:Plan) -> Figure:
+    "Take the drawing that the run left."
+    green = "Green is right, red is wrong. " if plan.is_labelled else ""
+    return Figure(
+        as_data((plan.out / "closest.png").read_bytes(), "png"),
+        "Some images, each with the images closest to it.",
+        f"Left a query, beside it the closest other images with their distances. {green}"
+        "Rows are chosen so that successes and failures show.",
+    )
+
+# %% ../nbs/12_report.ipynb #12a00019
+FEW = 8 # pairs, files or suspects that are shown; the CSV has all
+
+
+def folder_section(plan:Plan) -> Section:
+    "Show what lies in the folder, and what is wrong with files."
+    shown = plan.images.iloc[np.unique(np.linspace(0, len(plan.images) - 1, 16).astype(int))]
+    section = Section("What is in the folder", [Text(line.strip() + ".") for line in plan_lines(plan)[:1]])
+    section.blocks.append(drawn(show_images(shown), "Images from all over the folder."))
+    section.blocks += [Text(f"{note[0].upper()}{note[1:]}.") for note in plan.notes]
+    section.blocks += problem_blocks(plan)
+    return section
+
+
+def problem_blocks(plan:Plan) -> Iterator[Block]:
+    "Count what the check of the files found, name the first of each kind, and show files that are equal."
+    problems = plan.problems
+    if not len(problems):
+        yield Text("Every file could be read, and no two are equal.")
+        return
+    rows = []
+    for kind, found in problems.groupby("problem", sort=False):
+        names = [short_name(path, plan.folder) for path in found["path"].head(3)]
+        rows.append([str(kind), f"{len(found):,}", ", ".join(names), str(found["detail"].iloc[0])])
+    yield Table(["problem", "files", "the first of them", "detail of the first"], rows, "What the check of files found")
+    twins = problems.loc[problems["problem"].isin(["duplicate content", "two labels"])]
+    twins = twins.loc[[Path(detail).is_file() and Path(path).is_file() for path, detail in pairs_of(twins)]]
+    if len(twins):
+        groups = [pair_group(str(row.problem), [row.path, row.detail], plan) for row in twins.head(FEW).itertuples()]
+        yield Pictures(groups, "Files with equal bytes: of one identity they flatter, of two one label is wrong.")
+
+
+def pairs_of(problems:pd.DataFrame) -> Iterable[tuple[str, str]]:
+    "Name both files of a problem that has two."
+    return zip(problems["path"].map(str), problems["detail"].map(str), strict=True)
+
+
+def pair_group(words:str, paths:list, plan:Plan) -> Group:
+    "Show two files beside each other, with their labels where the run knows them."
+    labels = dict(zip(plan.images["path"], plan.images["label"], strict=True)) if "label" in plan.images else {}
+    return Group(words, [picture_of(str(path), labels.get(path), plan.folder) for path in paths])
+
+
+def split_section(plan:Plan) -> Section:
+    "Say how identities were divided."
+    rows = []
+    uses = dict(train="to train on", valid="to choose by", test="to measure with, once", index="only to be searched")
+    for name, use in uses.items():
+        part = plan.images.loc[plan.images["split"] == name]
+        if len(part):
+            rows.append([name, use, f"{len(part):,}", f"{part['label'].nunique():,}"])
+    words = "Identities were divided, not images: the network is judged by those it never saw, as it will be in use."
+    table = Table(["part", "what for", "images", "identities"], rows, "The parts")
+    return Section("How it was split", [Text(words), table])
+
+
+def training_section(plan:Plan, results:Results) -> Section:
+    "Set frozen and trained side by side, and draw the training."
+    from siamese_nbdev.training import plot_history
+
+    scores = need_labels(results.scores)
+    rows = []
+    copies = need_labels(results.copies)
+    for name, title in shown_networks.items():
+        rows.append([title, *figures_of(scores[name])])
+        if name in copies.scores:
+            rows.append([f"{title}, near-copies left out", *figures_of(copies.scores[name])])
+    blocks:list[Block] = [
+        drawn(draw_scores(scores), scores_in_words(scores)),
+        Table(["", *shown_metrics.values()], rows, "On the test identities, with 95 % intervals over identities"),
+        Text("Rank-1 says how often the nearest image is right; mAP how far in front all right ones come."),
+        Text(f"{results.advice}. From frozen to trained: {results.gain_of_training()}."),
+    ]
+    if len(copies.pairs):
+        blocks.append(Text(str(copies)))
+    words = f"The loss, and how well training and unseen identities are found, over {counted(plan.epochs, 'epoch')}."
+    blocks.append(drawn(plot_history(need_labels(results.history)), words, "The training, epoch by epoch."))
+    return Section("Before and after training", blocks)
+
+
+def draw_scores(scores:dict[str, pd.DataFrame]) -> "Axes":
+    "Draw the figures of both networks with their intervals."
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(7, 2.1), layout="constrained")
+    colors = dict(frozen="#8C8C8C", trained="#4C72B0")
+    for shift, (name, title) in zip((0.13, -0.13), shown_networks.items(), strict=True):
+        table = 100 * scores[name].loc[list(shown_metrics), ["value", "low", "high"]]
+        middles = np.arange(len(table))[::-1] + shift
+        reach = [table["value"] - table["low"], table["high"] - table["value"]]
+        ax.errorbar(table["value"], middles, xerr=reach, fmt="o", color=colors[name], capsize=3, label=title)
+    ax.set_yticks(range(len(shown_metrics)), list(shown_metrics.values())[::-1])
+    ax.set(xlabel="per cent, with 95 % intervals over identities", xlim=(0, 103), ylim=(-0.5, len(shown_metrics) - 0.5))
+    ax.grid(axis="x", alpha=0.3)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return ax
+
+
+def scores_in_words(scores:dict[str, pd.DataFrame]) -> str:
+    "Say what the drawing shows."
+    parts = []
+    for metric, name in shown_metrics.items():
+        before, after = (100 * scores[kind].loc[metric, "value"] for kind in shown_networks)
+        parts.append(f"{name} {before:.1f} % frozen, {after:.1f} % trained")
+    return "; ".join(parts) + "."
+
+# %% ../nbs/12_report.ipynb #12a00020
+rates = dict(
+    equal_error_rate="equal error rate",
+    false_accept_rate="different ones that are called the same",
+    true_accept_rate="right pairs that are accepted",
+)
+
+
+def threshold_section(results:Results) -> Section:
+    "Say up to which distance two images count as the same, and what that costs."
+    pairs = verification_pairs(results.best, pairs_per_kind=500_000)
+    threshold = results.threshold
+    distance = None if threshold is None else threshold.distance
+    if threshold is None:
+        words = "Too few identities were kept aside to promise anything about a threshold, so there is none."
+    else:
+        strangers = counted(threshold.different_pairs, "pair")
+        words = (
+            f"Two images count as the same up to a distance of {threshold.distance:.3f}. It was fitted on {strangers} "
+            "of different identities of valid; below it meets the test identities. Images of another kind than these "
+            "were never tested."
+        )
+    blocks:list[Block] = [Text(words)]
+    if threshold is not None and threshold.warning:
+        blocks.append(Text(f"{threshold.warning[0].upper()}{threshold.warning[1:]}."))
+    figures = evaluate_verification(pairs, threshold=distance, repeats=200)
+    rows = [[words, *percentages(figures.loc[name])] for name, words in rates.items() if name in figures.index]
+    blocks.append(Table(["", "share of pairs", "95 % interval"], rows, "Pairs of test images"))
+    words = "Missed right pairs against wrongly accepted pairs, both in per cent, for every threshold."
+    blocks.append(drawn(plot_det(pairs), words, "What any other threshold would cost."))
+    return Section("Same or not?", blocks)
+
+
+def percentages(row:pd.Series) -> list[str]:
+    "Write a rate and its interval."
+    return [f"{100 * row['value']:.1f} %", f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %"]
+
+
+def failures_section(plan:Plan, results:Results) -> Section:
+    "Show the hardest pairs, and images that turn up everywhere."
+    hard = hardest_pairs(results.best, top_k=4)
+    titles = {"look alike": "two identities", "look different": "one identity"}
+    groups = []
+    for pair in hard.itertuples():
+        words = f"{titles[str(pair.kind)]}, {pair.distance:.2f} apart"
+        groups.append(Group(words, [
+            picture_of(pair.path, pair.label, plan.folder), picture_of(pair.other, pair.other_label, plan.folder)
+        ]))
+    asked = "Pairs that are hardest for the network. Ask of each: is the network wrong, or the label?"
+    neighbours = min(10, len(results.best) - 1)
+    often = hubs(results.best, top_k=neighbours).head(4)
+    everywhere = [
+        Group(f"among the nearest {neighbours} of {counted(int(row.count_), 'image')}",
+              [picture_of(row.path, row.label, plan.folder)])
+        for row in often.rename(columns=dict(count="count_")).itertuples()
+    ]
+    usual = f"Images that are near to many others; on average it would be {neighbours}. Are they blurred or badly cut?"
+    return Section("Where it fails", [Pictures(groups, asked), Pictures(everywhere, usual)])
+
+
+def labels_section(plan:Plan, results:Results) -> Section:
+    "Show images whose neighbours agree on another identity."
+    suspects = need_labels(results.suspects)
+    if not len(suspects):
+        return Section("Labels to look at", [Text("No image lies among images of another identity.")])
+    words = (
+        f"{counted(len(suspects), 'image', 'lie')} among images of another identity; all of them are in labels.csv. "
+        "The network may be wrong, or the label. Beside each is the nearest image of the other identity."
+    )
+    groups = []
+    for row in suspects.head(FEW).itertuples():
+        other = nearest_of(results.index.embeddings, row.path, row.suggested)
+        pictures = [picture_of(row.path, row.label, plan.folder), picture_of(other, row.suggested, plan.folder)]
+        groups.append(Group(f"{100 * row.share:.0f} % of its neighbours' votes", pictures))
+    command = Commands([f"siamese-nbdev labels {shlex.quote(str(plan.out))}"])
+    return Section("Labels to look at", [Text(words), Pictures(groups), command])
+
+
+def nearest_of(embeddings:EmbeddingSet, path:str, label:object) -> str:
+    "Find the nearest image of an identity."
+    paths = embeddings.manifest["path"].to_numpy()
+    own = np.flatnonzero(paths == path)[:1]
+    theirs = np.flatnonzero((embeddings.labels == label) & (paths != path))
+    distances = distances_between(embeddings.vectors[own], embeddings.vectors[theirs])
+    return str(paths[theirs[distances[0].argmin()]])
+
+
+def duplicates_section(plan:Plan, results:Results) -> Section:
+    "Show pairs that are nearly the same."
+    across = " under different labels: if they are one picture, one label is wrong" if plan.is_labelled else ""
+    count = counted(len(results.duplicates), "pair", "are")
+    blocks:list[Block] = [Text(f"{count} nearly the same to the network{across}. All of them are in duplicates.csv.")]
+    groups = []
+    for pair in results.duplicates.head(FEW).itertuples():
+        groups.append(pair_group(f"{pair.distance:.2f} apart", [pair.path, pair.other], plan))
+    return Section("Near-duplicates", [*blocks, Pictures(groups)] if groups else blocks)
+
+
+def map_section(plan:Plan, results:Results) -> Section:
+    "Draw a map of some images."
+    import matplotlib.pyplot as plt
+
+    gallery = results.gallery
+    some = gallery.select(np.unique(np.linspace(0, len(gallery) - 1, 300).astype(int)))
+    _, ax = plt.subplots(figsize=(8, 6.5), layout="constrained")
+    plot_embeddings(some, by="label" if plan.is_labelled else "split", thumbnails=24, ax=ax)
+    caption = "Neighbours stay neighbours as far as a plane allows; distances between islands mean nothing."
+    return Section("A map", [drawn(ax, f"A map of {counted(len(some), 'image')}; similar ones lie together.", caption)])
+
+
+def use_section(plan:Plan) -> Section:
+    "Name the commands that go on from here."
+    run = shlex.quote(str(plan.out))
+    lines = [f"siamese-nbdev search PICTURE --index {run}"]
+    if plan.is_labelled:
+        lines += [f"siamese-nbdev verify ONE OTHER --model {run}", f"siamese-nbdev evaluate {run}"]
+    words = "The folder of the run holds the network and an index of all usable images."
+    return Section("Use it", [Text(words), Commands(lines)])
 
 # %% ../nbs/12_report.ipynb #b86f53f3
 def write_report(
     out:str|Path, # Folder of a run
     *,
     say:Callable[[str], None]=print, # Told what comes
-) -> Path|None: # The report; None where the packages for it are missing, which is said in a warning
-    "Execute the page `your_own_images` on a run and leave it as `report.html` and `report.ipynb` in its folder."
-    out = Path(out)
-    if missing := missing_package():
-        warnings.warn(
-            f"no report was written, because {missing} is not installed; everything else is in {out}. "
-            f"For the report: pip install 'siamese-nbdev[report]', then siamese-nbdev report {out}",
-            stacklevel=2,
-        )
-        return None
-    plan = Plan.load(out)
-    notebook = out / "report.ipynb"
-    report = out / "report.html"
-    for earlier in (notebook, report):
-        earlier.unlink(missing_ok=True)
-    say("Report:")
+) -> Path: # The report
+    "Write a run down as `report.html` in its folder; the run is finished first where it is not."
+    plan = Plan.load(Path(out))
+    results = execute_plan(plan, say=say)
+    report = plan.out / "report.html"
     try:
-        execute_page(plan, notebook)
-    except Exception as error:  # whatever stops another program's kernel; the results are safe, and that is the news
+        text = as_html(page_of(plan, results))
+    except (InputError, OSError) as error:  # a picture that is gone; the results are safe, and that is the news
         raise InputError(
-            f"The report stopped ({reason_of(error)}). Nothing else is lost: all results are in {out}, "
-            f"and {notebook} shows how far it came. Write it again with: siamese-nbdev report {out}"
+            f"The report stopped ({' '.join(str(error).split())}). Nothing else is lost: all results are in {out}. "
+            f"Put the file back, then write the report again with: siamese-nbdev report {out}"
         ) from error
     with replacing(report) as file:
-        file.write_text(report_html(notebook, f"Report on {plan.folder}"), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     return report
 
 # %% ../nbs/12_report.ipynb #c20f6114
-def missing_package() -> str|None:
-    "Name the first package that a report needs and that is not installed."
-    for name in ("ipykernel", "nbformat", "papermill", "nbconvert"):
-        try:
-            import_module(name)
-        except ImportError as error:
-            return error.name or name
-    return None
-
-
-def report_page() -> Path:
-    "Return the page that makes a report: beside the modules once the package is installed, in a checkout in the book."
-    package = Path(__file__).parent
-    installed = package / "report.ipynb"
-    return installed if installed.exists() else package.parent / "nbs" / "applications" / "your_own_images.ipynb"
-
-
-def execute_page(plan:Plan, notebook:Path) -> None:
-    "Execute the page on a run and leave it, with its outputs, as `notebook`."
-    import nbformat
-    import papermill
-    not_here = {"book"} if plan.is_labelled else {"book", "labels"}
-    page = without_cells(nbformat.read(report_page(), as_version=4), not_here)
-    parameters = dict(folder=plan.folder, out=plan.out.as_posix(), epochs=None, image_size=None)
-    with own_kernel() as kernel, tempfile.TemporaryDirectory() as folder:
-        nbformat.write(page, Path(folder) / "page.ipynb")
-        papermill.execute_notebook(f"{folder}/page.ipynb", str(notebook), parameters, kernel_name=kernel)
-
-
-def report_html(notebook:Path, title:str) -> str:
-    "Turn the executed page into HTML, without its own parameters: those of this run stand below them."
-    import nbformat
-    executed = nbformat.read(notebook, as_version=4)
-    return self_contained(without_cells(executed, {"parameters"}), title)
-
-
-def reason_of(error:Exception) -> str:
-    "Say in one line why the page could not be executed; an error of one of its cells speaks for itself."
-    name = getattr(error, "ename", type(error).__name__)
-    message = getattr(error, "evalue", error)
-    return " ".join(f"{name}: {message}".split())
-
-
-@contextmanager
-def own_kernel() -> Iterator[str]:
-    "Describe this very Python to Jupyter for a moment, and hand out the kernel's name."
-    name = "siamese-nbdev"
-    before = os.environ.get("JUPYTER_PATH")
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder, "kernels", name)
-        place.mkdir(parents=True)
-        (place / "kernel.json").write_text(json.dumps(kernel_description()), encoding="utf-8")
-        os.environ["JUPYTER_PATH"] = os.pathsep.join([folder, before] if before else [folder])
-        try:
-            yield name
-        finally:
-            if before is None:
-                del os.environ["JUPYTER_PATH"]
-            else:
-                os.environ["JUPYTER_PATH"] = before
-
-
-def kernel_description() -> dict:
-    "Describe a kernel that is this very Python."
-    return dict(
-        argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"],
-        display_name="Python 3",
-        language="python",
-        env=dict(MPLBACKEND="module://matplotlib_inline.backend_inline", PYDEVD_DISABLE_FILE_VALIDATION="1"),
+def page_of(plan:Plan, results:Results) -> Page:
+    "Put the report together, for a run with or without labels."
+    return Page(
+        title=f"Report on {Path(plan.folder).resolve().name}",
+        asked=asked_of(plan),
+        verdict=verdict_of(plan, results),
+        tiles=tiles_of(plan, results),
+        closest=closest_of(plan),
+        sections=list(sections_of(plan, results)),
+        made=f"Written by siamese-nbdev {version('siamese_nbdev')}. This file loads nothing from anywhere.",
     )
+
+
+def sections_of(plan:Plan, results:Results) -> Iterator[Section]:
+    "Tell the story, as far as a run has one."
+    yield folder_section(plan)
+    if plan.is_labelled:
+        yield split_section(plan)
+        yield training_section(plan, results)
+        yield threshold_section(results)
+        yield failures_section(plan, results)
+        yield labels_section(plan, results)
+    yield duplicates_section(plan, results)
+    if len(results.gallery) > 3:  # a map of three points says nothing
+        yield map_section(plan, results)
+    yield use_section(plan)

@@ -1,6 +1,7 @@
 """The report of a run: one HTML file that loads nothing, and what happens if it cannot be made."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,9 @@ from PIL import Image
 
 from siamese_nbdev.checks import InputError
 from siamese_nbdev.pipeline import Plan, execute_plan, plan_run
-from siamese_nbdev.report import report_page, write_report
+from siamese_nbdev.report import write_report
 
 top = Path(__file__).resolve().parent.parent
-page = top / "nbs" / "applications" / "your_own_images.ipynb"
-for name in ("papermill", "nbconvert", "ipykernel"):
-    pytest.importorskip(name, reason="a report needs the extra [report]")
 
 
 odd_names = {1: "A$^$B", 2: "漢字", 3: "\\frac{x"}
@@ -53,7 +51,7 @@ socket.socket.connect, socket.getaddrinfo = connect, getaddrinfo
 
 
 def command(*arguments, place):
-    "Run siamese-nbdev, and the kernel it starts, without nbdev and fastcore and with no other host in reach."
+    "Run siamese-nbdev without nbdev and fastcore and with no other host in reach."
     blocked = place / "blocked"
     blocked.mkdir(exist_ok=True)
     (blocked / "sitecustomize.py").write_text(offline)  # Python reads it whenever it starts
@@ -115,23 +113,17 @@ def finished(tmp_path_factory):
 def test_report_of_a_run(finished):
     place, done = finished
     words, pictures = check_self_contained(place / "run" / "report.html")
-    assert "number 0 <b>&" in words and "How good is it" in words and "not an image" in words and pictures >= 6
-    # The folder's own report, without what is only of the book.
-    assert "mine" in words and "../../runs" not in words and "pedestrians" not in words
+    assert "number 0 <b>&" in words and "Before and after training" in words and "not an image" in words
+    assert pictures >= 20 and "Report on mine" in words and "24 images of 6 identities in mine" in words
     files = ["model/model.safetensors", "embeddings/vectors.npy", "history.csv", "metrics.json"]
-    for name in [*files, "closest.png", "index/index.json", "report.ipynb"]:
+    for name in [*files, "closest.png", "index/index.json", "labels.csv"]:
         assert (place / "run" / name).stat().st_size > 0
-    verdict = [line for line in done.stdout.splitlines() if line.startswith("Training ")]
+    endings = ("Keep the frozen backbone.", "Use the trained network.")
+    verdict = [line for line in done.stdout.splitlines() if line.endswith(endings)]
     assert len(verdict) == 1 and verdict[0].rstrip(".") in words
-    assert ("Keep the frozen backbone" in verdict[0]) == ("did harm" in verdict[0])
-    assert "epoch 1/1" in done.stderr and "seconds and" in done.stdout  # progress in the terminal, and a prediction
-
-
-def test_nothing_is_trained_twice(finished):
-    place, _ = finished
-    text = (place / "run" / "report.ipynb").read_text(encoding="utf-8")
-    assert not (place / "run.1").exists() and "epoch 1/1" not in text
-    assert any("injected-parameters" in cell["metadata"].get("tags", []) for cell in json.loads(text)["cells"])
+    assert verdict[0].endswith(endings[1]) == verdict[0].startswith("Training helped")
+    assert "1 file in problems.csv: not an image, the first mine/number 0 <b>&/letter.jpg" in done.stdout
+    assert "epoch 1/1" in done.stderr and re.search("about . seconds? and", done.stdout)  # progress, and a prediction
 
 
 def test_a_report_that_fails_halfway(finished, monkeypatch):
@@ -141,13 +133,12 @@ def test_a_report_that_fails_halfway(finished, monkeypatch):
     lost = Path(Plan.load(Path("broken")).images["path"].iloc[0])
     lost.rename("elsewhere.png")
     try:
-        with pytest.raises(InputError, match="The report stopped.*Nothing else is lost.*siamese-nbdev report broken"):
+        stopped = f"The report stopped.*{re.escape(lost.name)}.*Nothing else is lost.*siamese-nbdev report broken"
+        with pytest.raises(InputError, match=stopped):
             write_report(Path("broken"))
     finally:
         Path("elsewhere.png").rename(lost)
-    assert not Path("broken/report.html").exists()
-    assert lost.name in Path("broken/report.ipynb").read_text(encoding="utf-8")
-    for name in ("model/model.safetensors", "metrics.json", "index/vectors.npy", "closest.png"):
+    for name in ("report.html", "model/model.safetensors", "metrics.json", "index/vectors.npy", "closest.png"):
         assert Path("broken", name).read_bytes() == Path("run", name).read_bytes()
 
 
@@ -160,20 +151,11 @@ def test_an_interrupted_run_goes_on(finished, monkeypatch, capsys):
         Path("halfway", name).unlink()
     results = execute_plan(Plan.load(Path("halfway")))
     said = capsys.readouterr()
-    assert said.out.startswith("Index of all 24 images") and "epoch 1/1" not in said.err
+    assert said.out.startswith("Index of 24 images") and "epoch 1/1" not in said.err
     expected = execute_plan(Plan.load(Path("run")))
     assert np.array_equal(results.index.embeddings.vectors, expected.index.embeddings.vectors)
     assert results.metrics_table() == expected.metrics_table()
     assert Path("halfway/duplicates.csv").read_bytes() == Path("run/duplicates.csv").read_bytes()
-
-
-def test_without_papermill_everything_but_the_report(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "papermill", None)
-    plan = plan_run(draw(tmp_path / "flat", 5, images=1), tmp_path / "run", image_size=(64, 64))
-    results = execute_plan(plan)
-    with pytest.warns(UserWarning, match="papermill is not installed.*siamese-nbdev\\[report\\]"):
-        assert write_report(plan.out) is None
-    assert len(results.index) == 5 and not (plan.out / "report.html").exists()
 
 
 def test_a_folder_without_labels(tmp_path, monkeypatch):
@@ -183,37 +165,31 @@ def test_a_folder_without_labels(tmp_path, monkeypatch):
     execute_plan(plan)
     assert write_report(plan.out) == Path("run/report.html") and not Path("run/model").exists()
     words, pictures = check_self_contained(tmp_path / "run" / "report.html")
-    assert "No labels, so nothing is trained or measured" in words and "How good is it" not in words
+    assert "no labels, so nothing was trained or measured" in words and "Before and after" not in words
     assert "0-again.png" in words and pictures >= 4
 
 
-def test_the_page_travels_in_the_package(tmp_path):
-    pytest.importorskip("setuptools")
-    build = [sys.executable, "setup.py", "-q", "build"]
-    places = ["--build-base", str(tmp_path), "--build-lib", str(tmp_path / "lib")]
-    done = subprocess.run([*build, *places], cwd=top, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    package = tmp_path / "lib" / "siamese_nbdev"
-    inside, book = (json.loads(file.read_text(encoding="utf-8")) for file in (package / "report.ipynb", page))
-    assert [cell["source"] for cell in inside["cells"]] == [cell["source"] for cell in book["cells"]]
-    assert not any(cell.get("outputs") for cell in inside["cells"])
-    assert any("parameters" in cell["metadata"].get("tags", []) for cell in inside["cells"])
-    assert (package / "py.typed").exists(), "type checkers look for this file"
-    assert report_page() == page, "in a checkout the book's page is used"
+def test_a_run_that_was_interrupted_is_finished_by_its_report(finished, monkeypatch):
+    place, _ = finished
+    monkeypatch.chdir(place)
+    shutil.copytree("run", "stopped")
+    for name in ("index/index.json", "duplicates.csv", "labels.csv", "report.html"):
+        Path("stopped", name).unlink()
+    said = []
+    assert write_report("stopped", say=said.append) == Path("stopped/report.html")
+    assert said[0].startswith("Index of 24 images")
+    for name in ("duplicates.csv", "labels.csv"):
+        assert Path("stopped", name).read_bytes() == Path("run", name).read_bytes()
 
 
-def tags(file):
-    "List the tags of each cell."
-    return [cell["metadata"].get("tags", []) for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]]
-
-
-def test_tags_survive_cleaning(tmp_path):
-    pytest.importorskip("nbdev")
-    shutil.copy(top / "settings.ini", tmp_path)
-    (tmp_path / "nbs").mkdir()
-    shutil.copy(page, tmp_path / "nbs")
-    clean = [Path(sys.executable).parent / "nbdev_clean", "--fname", "nbs/your_own_images.ipynb"]
-    done = subprocess.run(clean, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert tags(tmp_path / "nbs" / "your_own_images.ipynb") == tags(page)
-    assert sum("parameters" in found for found in tags(page)) == 1
+def test_labels_to_look_at_are_a_command(finished):
+    place, done = finished
+    listed = command("labels", "run", "--json", place=place)
+    assert listed.returncode == 0, listed.stderr
+    suspects = json.loads(listed.stdout)
+    assert [set(suspect) for suspect in suspects] == len(suspects) * [{"path", "label", "suggested", "share"}]
+    assert (f"{len(suspects)} image" in done.stdout) == bool(suspects)
+    halfway = place / "without index"
+    shutil.copytree(place / "run", halfway, ignore=shutil.ignore_patterns("index"))
+    refused = command("labels", "without index", place=place)
+    assert refused.returncode == 2 and "finish it: siamese-nbdev resume without index" in refused.stderr

@@ -10,7 +10,7 @@ import pytest
 from siamese_nbdev.embeddings import EmbeddingSet
 
 networks = {"torch", "torchvision", "timm", "accelerate", "safetensors"}
-helpers = {"matplotlib", "sklearn", "skimage", "scipy", "pooch", "requests", "nbconvert", "papermill"}
+helpers = {"matplotlib", "sklearn", "skimage", "scipy", "pooch", "requests", "jinja2"}
 tables = {"numpy", "pandas", "PIL"}
 serving = ["data", "embeddings", "retrieval", "evaluation", "verification", "few_shot", "pipeline", "report", "cli"]
 calls = """
