@@ -279,8 +279,8 @@ def problems_in_words(plan:"Plan") -> list[str]:
     lines = []
     for kind, found in plan.problems.groupby("problem", sort=False):
         first = found.iloc[0]
-        other = f" and {first['detail']}" if kind in ("duplicate content", "two labels") else ""
-        lines.append(f"{counted(len(found), 'file')} in problems.csv: {kind}, the first {first['path']}{other}")
+        files = counted(len(found), "file")
+        lines.append(f"{files} in problems.csv: {kind}, the first {first['path']}: {first['detail']}")
     return lines
 
 # %% ../nbs/14_cli.ipynb #24b790e2

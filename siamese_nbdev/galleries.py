@@ -1057,12 +1057,16 @@ class Cell:
 
 
 def captioned(row:Row, number:int, columns:int, caption:str|None) -> list[Cell]:
-    "List what one row of the figure shows: the query, then its hits."
+    "List what one row of the figure shows: the query, then its hits. Where nobody knows a label, files are named."
     label = row.hits["query_label"].iloc[0] if "query_label" in row.hits and len(row.hits) else None
+    is_nameless = "label" not in row.hits or bool(row.hits["label"].isna().all())
+    if is_nameless and len(row.hits):
+        label = Path(str(row.hits["query"].iloc[0])).name
     cells = [Cell(row.picture, number, 0, QUERY_COLOR, written(label), "query")]
     for place, hit in enumerate(row.hits.head(columns).to_dict("records"), 1):
         color, mark = frame_of(hit)
-        name = written(hit.get("label") if caption is None else hit[caption])
+        known = Path(str(hit["path"])).name if is_nameless else hit.get("label")
+        name = written(known if caption is None else hit[caption])
         distance = f"{hit['distance']:.2f}" if caption is None else ""
         sign, below = ("", mark) if len(mark) > 1 else (mark, "")
         cells.append(Cell(hit["path"], number, place, color, name, sign, distance, below))

@@ -9,7 +9,7 @@ __all__ = ['write_report']
 import base64
 import io
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -136,7 +136,8 @@ figure img.drawing{display:block;max-width:100%;height:auto;background:#fff;bord
 table{border-collapse:collapse;font-size:.95rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding-bottom:.4rem}
 th,td{padding:.35rem 1.4rem .35rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-tbody td{overflow-wrap:normal}
+th{overflow-wrap:normal}
+td{min-width:6rem}
 thead th{color:var(--soft);font-weight:600}
 pre{background:var(--card);border-radius:6px;padding:.7rem 1rem;white-space:pre-wrap;font-size:.9rem;margin:1rem 0}
 .groups{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:1rem;padding:0;list-style:none}
@@ -291,12 +292,11 @@ def asked_of(plan:Plan) -> str:
 
 def closest_of(plan:Plan) -> Figure:
     "Take the drawing that the run left."
-    green = "Green is right, red is wrong. " if plan.is_labelled else ""
+    judged = " Green is right, red is wrong; rows are chosen so that successes and failures show."
     return Figure(
         as_data((plan.out / "closest.png").read_bytes(), "png"),
         "Some images, each with the images closest to it.",
-        f"Left a query, beside it the closest other images with their distances. {green}"
-        "Rows are chosen so that successes and failures show.",
+        f"Left a query, beside it the closest other images with their distances.{judged if plan.is_labelled else ''}",
     )
 
 # %% ../nbs/12_report.ipynb #12a00019
@@ -324,16 +324,21 @@ def problem_blocks(plan:Plan) -> Iterator[Block]:
         names = [short_name(path, plan.folder) for path in found["path"].head(3)]
         rows.append([str(kind), f"{len(found):,}", ", ".join(names), str(found["detail"].iloc[0])])
     yield Table(["problem", "files", "the first of them", "detail of the first"], rows, "What the check of files found")
-    twins = problems.loc[problems["problem"].isin(["duplicate content", "two labels"])]
-    twins = twins.loc[[Path(detail).is_file() and Path(path).is_file() for path, detail in pairs_of(twins)]]
-    if len(twins):
-        groups = [pair_group(str(row.problem), [row.path, row.detail], plan) for row in twins.head(FEW).itertuples()]
+    twins = equal_files(plan)
+    if twins:
+        groups = [pair_group("equal bytes", [path, other], plan) for path, other in twins[:FEW]]
         yield Pictures(groups, "Files with equal bytes: of one identity they flatter, of two one label is wrong.")
 
 
-def pairs_of(problems:pd.DataFrame) -> Iterable[tuple[str, str]]:
-    "Name both files of a problem that has two."
-    return zip(problems["path"].map(str), problems["detail"].map(str), strict=True)
+def equal_files(plan:Plan) -> list[tuple[str, str]]:
+    "List pairs of files with equal bytes, which `check_images` names in its sentences."
+    doubles = plan.problems.loc[plan.problems["problem"].isin(["duplicate content", "two labels"])]
+    pairs = []
+    for row in doubles.itertuples():
+        named = [path for path in plan.images["path"] if path in str(row.detail)]
+        if named and Path(str(row.path)).is_file():
+            pairs.append((str(row.path), max(named, key=len)))  # a longer name may hold a shorter one
+    return list(dict.fromkeys(pairs))
 
 
 def pair_group(words:str, paths:list, plan:Plan) -> Group:
