@@ -8,6 +8,7 @@ __all__ = ['Plan', 'plan_run', 'Results', 'execute_plan']
 # %% ../nbs/11_pipeline.ipynb #1026c0e7
 import json
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -47,6 +48,7 @@ from siamese_nbdev.neighbours import distances_between
 from siamese_nbdev.pictures import image_types
 from siamese_nbdev.retrieval import Index, plot_closest_imgs, search
 from siamese_nbdev.runtime import evaluating, keeping_memory
+from siamese_nbdev.storage import note_places, place_paths
 from siamese_nbdev.tables import find_column, read_as_text, read_table
 from siamese_nbdev.verification import (
     Threshold,
@@ -814,6 +816,7 @@ class Plan:
     predicted:Prediction|None # Seconds and bytes that training will take
     notes:list[str] # What the user should know
     options:RunOptions = field(default_factory=RunOptions) # What else was chosen
+    places:dict[str, str] = field(default_factory=dict) # Paths that were written down -> the same as seen from here
 
     @property
     def is_labelled(self) -> bool:
@@ -829,7 +832,8 @@ class Plan:
         write_rows(self.out / "images.csv", self.images)
         write_rows(self.out / "problems.csv", self.problems)
         entries = {name: getattr(self, name) for name in noted_entries}
-        write_notes(self.out / "plan.json", entries | dict(options=asdict(self.options)))
+        places = note_places(all_paths(self.images, self.problems), "", self.out)
+        write_notes(self.out / "plan.json", entries | dict(options=asdict(self.options), places=places))
 
     @staticmethod
     def load(
@@ -838,21 +842,49 @@ class Plan:
         "Read a plan from the folder of its run."
         advice = "start a run with `siamese-nbdev run`"
         notes = read_notes(out / "plan.json", "the plan of a run", needs=noted_entries, advice=advice)
+        images = read_manifest(out / "images.csv")
+        problems = read_manifest(out / "problems.csv")
+        places = seen_from_here(all_paths(images, problems), out, notes.get("places"))
         return Plan(
-            folder=notes["folder"],
+            folder=folder_from_here(notes["folder"], out, notes.get("places")),
             out=out,
-            images=read_manifest(out / "images.csv"),
-            problems=read_manifest(out / "problems.csv"),
+            images=with_places(images, places),
+            problems=with_places(problems, places),
             median_shape=tuple(notes["median_shape"]),
             image_size=tuple(notes["image_size"]),
             epochs=notes["epochs"],
             predicted=Prediction(*notes["predicted"]) if notes["predicted"] else None,
             notes=notes["notes"],
             options=noted_options(notes, out),
+            places=places,
         )
 
 # %% ../nbs/11_pipeline.ipynb #99d840d5
 noted_entries = ("folder", "median_shape", "image_size", "epochs", "predicted", "notes")  # of a plan, in plan.json
+
+
+def all_paths(images:pd.DataFrame, problems:pd.DataFrame) -> pd.Series:
+    "List every file that a plan knows, each once."
+    return pd.concat([images["path"], problems["path"]]).drop_duplicates()
+
+
+def seen_from_here(paths:pd.Series, out:Path, places:dict|None) -> dict[str, str]:
+    "Say how files that were written down are called from this folder, where that differs; earlier plans do not know."
+    found, _ = place_paths(paths, out, places, None)
+    return {str(before): str(now) for before, now in zip(paths, found, strict=True) if str(before) != str(now)}
+
+
+def folder_from_here(folder:str, out:Path, places:dict|None) -> str:
+    "Say how the folder of the images is called from this folder."
+    if places is None or Path(folder).is_absolute() or Path(folder).exists():
+        return folder
+    return Path(os.path.relpath(os.path.join(out, places["start"], folder))).as_posix()
+
+
+def with_places(table:pd.DataFrame, places:dict[str, str]) -> pd.DataFrame:
+    "Write the paths of a table as seen from here."
+    columns = [name for name in ("path", "other") if name in table and places]
+    return table.assign(**{name: table[name].map(lambda path: places.get(path, path)) for name in columns})
 
 
 def noted_options(notes:dict, out:Path) -> RunOptions:
@@ -1189,7 +1221,7 @@ def compare_networks(
     scores = dict(frozen=evaluate_retrieval(*questions_of(frozen)))
     model = new_network(image_size, options)
     predicted = predicted or predict_training(model, train, valid, epochs, mirror=options.mirror)
-    say(f"2/4  training, {counted(epochs, 'epoch')} at {image_size[0]} x {image_size[1]}: {predicted.in_words()}")
+    say(f"2/4  {training_in_words(out, epochs, image_size, predicted)}")
     model, history = train_or_resume(model, train, valid, epochs, out, options)
     choice, threshold = judge_on_valid(backbone, model, valid)
     note_threshold(out / "model", threshold)
@@ -1210,6 +1242,16 @@ def compare_networks(
     return comparison
 
 # %% ../nbs/11_pipeline.ipynb #cf45a9ea
+def training_in_words(out:Path, epochs:int, image_size:tuple[int, int], predicted:Prediction) -> str:
+    "Say what training will take, that it goes on, or that it is done."
+    history = out / "history.csv"
+    if history.exists() and len(read_rows(history)) >= epochs:
+        return "training is done already"
+    if (out / "run.json").exists():
+        return f"training goes on from its last checkpoint, up to {counted(epochs, 'epoch')}"
+    return f"training, {counted(epochs, 'epoch')} at {image_size[0]} x {image_size[1]}: {predicted.in_words()}"
+
+
 def split_in_words(train:pd.DataFrame, valid:pd.DataFrame, test:pd.DataFrame) -> str:
     "Say how many images and identities each part has."
     return (
@@ -1503,6 +1545,7 @@ def read_index(plan:Plan) -> IndexedImages|None:
         return None
     text = dict(path="str", other="str", label="str", other_label="str")
     duplicates = read_rows(plan.out / "duplicates.csv", dtype=text, keep_default_na=False)
+    duplicates = with_places(duplicates, plan.places)
     index = Index.load(folder)
     return IndexedImages(index, duplicates, noted_threshold(folder / "model"), read_suspects(plan, index))
 
@@ -1514,7 +1557,8 @@ def read_suspects(plan:Plan, index:Index) -> pd.DataFrame|None:
     file = plan.out / "labels.csv"
     if not file.exists():
         return list_suspects(index.embeddings)
-    return read_rows(file, dtype=dict(path="str", label="str", suggested="str"), keep_default_na=False)
+    suspects = read_rows(file, dtype=dict(path="str", label="str", suggested="str"), keep_default_na=False)
+    return with_places(suspects, plan.places)
 
 # %% ../nbs/11_pipeline.ipynb #5a38b86d
 def network_to_use(plan:Plan, comparison:Comparison|None) -> "SiameseNet":
