@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shlex
+import signal
 import sys
 import warnings
 from dataclasses import dataclass
@@ -234,7 +235,7 @@ def labels_command(
     plan = Plan.load(out)
     images = read_index(plan)
     if images is None:
-        raise InputError(f"Expected a finished run, got {out} without an index; finish it: siamese-nbdev resume {out}")
+        raise InputError(f"Expected a finished run, got {out} without an index; {how_to_finish(out)}")
     suspects = need_labels(images.suspects)
     if as_json:
         typer.echo(suspects.to_json(orient="records", indent=1))
@@ -257,6 +258,7 @@ def finish_run(plan:"Plan", report:bool) -> None:
     from siamese_nbdev.pipeline import execute_plan
     from siamese_nbdev.report import write_report
 
+    settings.out = plan.out
     results = execute_plan(plan, say=typer.echo)
     across = " across identities" if plan.is_labelled else ""
     measured = ["model/", "embeddings/", "frozen/", "history.csv", "metrics.json", "copies.csv", "labels.csv"]
@@ -332,6 +334,8 @@ def train_command(
     model = build_network(backbone, size, embedding_size, seed)
     if mirror:
         warn_of_mirrors(model, images, strangers)
+    refuse_full(out, "a network")
+    settings.out = out
     history = train_network(model, images, strangers, epochs, out, options)
     columns = ["epoch", "loss", "valid_rank_1", "valid_map"]
     typer.echo(in_columns(history, columns=columns, index=False))
@@ -346,6 +350,7 @@ def resume_command(
 
     What is done already is not done again.
     """
+    settings.out = out
     if (out / "plan.json").exists():
         report_command(out)
         return
@@ -381,6 +386,7 @@ def embed_command(
         sep=separator_of(sep),
         encoding=encoding,
     )
+    refuse_full(out, "embeddings")
     folder = find_model(model)
     if flip:
         check_flip(folder)
@@ -389,6 +395,18 @@ def embed_command(
     embeddings = embed_found(folder, found, flip)
     embeddings.save(out)
     typer.echo(f"{counted(len(embeddings), 'embedding')} of {embeddings.vectors.shape[1]:,} numbers in {out}")
+
+
+def refuse_full(out:Path, what:str) -> None:
+    "Refuse to write into the folder of a run, or of another kind of thing: all of it would be mixed up."
+    kinds = {"plan.json": "a run", "model.json": "a network"}
+    if what != "embeddings":
+        kinds |= {"vectors.npy": "an embedding set"}
+    else:
+        kinds |= {"run.json": "a training"}
+    for name, kind in kinds.items():
+        if (out / name).exists():
+            raise InputError(f"Expected a folder for {what}, got {out}, which holds {kind}; choose another for --out")
 
 
 def embed_found(folder:Path, found:"Found", flip:bool) -> "EmbeddingSet":
@@ -707,8 +725,15 @@ def find_set(folder:Path) -> Path:
             return candidate
     raise FileNotFoundError(
         f"Expected an embedding set (with vectors.npy) or a run that holds one, got {folder}; "
-        "make one with `siamese-nbdev embed`"
+        f"{how_to_finish(folder) or 'make one with `siamese-nbdev embed`'}"
     )
+
+
+def how_to_finish(folder:Path) -> str:
+    "Name the command that finishes an interrupted run; empty for a folder that is none."
+    if not any((folder / name).exists() for name in ("plan.json", "run.json")):
+        return ""
+    return f"this run is not finished, so finish it with: siamese-nbdev resume {shlex.quote(str(folder))}"
 
 
 def find_model(folder:Path) -> Path:
@@ -717,7 +742,8 @@ def find_model(folder:Path) -> Path:
         if folder.is_dir() and (candidate / "model.json").exists():
             return candidate
     raise FileNotFoundError(
-        f"Expected a network (with model.json) in or beside {folder}, found none; name it with --model"
+        f"Expected a network (with model.json) in or beside {folder}, found none; "
+        f"{how_to_finish(folder) or 'name it with --model'}"
     )
 
 # %% ../nbs/14_cli.ipynb #1743c3d7
@@ -742,8 +768,10 @@ def fetch_command(
 # %% ../nbs/14_cli.ipynb #6a9ef2a4
 @dataclass
 class Settings:
-    "What stands before the command."
+    "What stands before the command, and what an interruption should know."
     traceback:bool = False # Also show where a refusal comes from
+    out:Path|None = None # Folder of the run that is being made
+    is_interrupted:bool = False # Whether Ctrl-C was pressed
 
 
 settings = Settings()
@@ -768,10 +796,26 @@ def read_settings(
     settings.traceback = traceback
 
 
+def interrupt(*_) -> None:
+    "Note that Ctrl-C was pressed, and stop as Python does."
+    settings.is_interrupted = True
+    raise KeyboardInterrupt
+
+
+def how_to_go_on() -> str:
+    "Name the command that goes on after an interruption."
+    if settings.out is not None and any((settings.out / name).exists() for name in ("plan.json", "run.json")):
+        return f"what was finished is kept; go on with: siamese-nbdev resume {shlex.quote(str(settings.out))}"
+    return "nothing was left half done; give the same command to start again"
+
+
 def main() -> None:
-    "Run the command line; what the library refuses is printed as one line, with exit status 2."
+    "Run the command line; a refusal is one line with exit status 2, an interruption one with 130."
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files; no window system is needed
     warnings.showwarning = lambda message, *_, **__: warn(str(message))
+    settings.out = None
+    settings.is_interrupted = False
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
         app()
     except (InputError, DatasetError, OSError) as refusal:
@@ -779,6 +823,13 @@ def main() -> None:
             raise
         typer.echo("siamese-nbdev: " + " ".join(str(refusal).split()), err=True)
         sys.exit(2)
+    except SystemExit:
+        if not settings.is_interrupted:
+            raise
+        typer.echo(f"\nsiamese-nbdev: stopped; {how_to_go_on()}", err=True)
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 # %% ../nbs/14_cli.ipynb #77dc386c
 #| eval: false

@@ -1158,7 +1158,8 @@ class Copies:
 
     def __str__(self) -> str:
         "Put the near-copies into words."
-        share = f"{self.queries:,} of {counted(self.of, 'query')} with a near-copy of itself among the right answers"
+        have = "has" if self.queries == 1 else "have"
+        share = f"{self.queries:,} of {counted(self.of, 'query')} {have} a near-copy among the right answers"
         rest = "without these no query has an answer, so the scores say nothing else"
         return f"{share}: copies flatter; {'see the lines without them' if self.scores else rest}."
 

@@ -1,8 +1,10 @@
 """The command on real photographs, and without a network."""
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -77,6 +79,7 @@ def test_a_folder_that_is_not_here(tmp_path):
 
 without_nbdev = """
 import sys
+import time
 sys.modules["nbdev"] = sys.modules["fastcore"] = sys.modules["IPython"] = None
 import torch
 from siamese_nbdev.loss import TripletLoss
@@ -159,7 +162,7 @@ def test_run_twice_in_a_folder(here, shell, monkeypatch):
         status, _, errors_of_search = shell("search", "d/0.png", "--index", run, "--picture", "d/found.png", "--all")
         assert status == 0 and Path("d/found.png").exists(), errors_of_search
     assert listed[0] == listed[1] and len(listed[0]) == 8
-    assert errors.count("Left out 1 pictures that a search or a run drew") == 1
+    assert errors.count("Left out 1 picture that a search or a run drew") == 1
     assert errors.count("folders of our own results") == 1
     status, text, errors = shell("run", ".", "--out", "d/result", *short, "--no-report")
     assert status == 0 and pd.read_csv("d/result/images.csv")["path"].tolist() == listed[0], errors
@@ -277,3 +280,49 @@ def test_an_extra_that_is_missing(here, shell, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     status, _, errors = shell("search", "photos/a/0.png", "--index", "runs/photos")
     assert status == 2 and "siamese-nbdev[faiss]" in errors and "Traceback" not in errors
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path):
+    draw(tmp_path / "photos", ["ann", "bob", "cid", "dot", "eve"], images=4)
+    words = [sys.executable, "-c", offline, "run", "photos", "--out", "my run", "--epochs", "200", "--no-report"]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    with subprocess.Popen([*words, "--image-size", "64", "64"], **pipes) as run:
+        for line in run.stdout:
+            if line.startswith("2/4"):
+                break
+        deadline = time.time() + 60
+        while not (tmp_path / "my run" / "last.pt").exists() and time.time() < deadline:
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=120)
+    assert run.returncode == 130 and "Traceback" not in errors, errors[-2000:]
+    last = errors.strip().splitlines()[-1]
+    assert last == "siamese-nbdev: stopped; what was finished is kept; go on with: siamese-nbdev resume 'my run'"
+    for refused in (["search", "photos/ann/0.png", "--index", "my run"], ["evaluate", "my run"], ["labels", "my run"]):
+        done = command(*refused, cwd=tmp_path)
+        assert done.returncode == 2 and "siamese-nbdev resume 'my run'" in done.stderr, done.stderr
+    done = command("resume", "my run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "2/4  training goes on from its last checkpoint, up to 200 epochs" in done.stdout
+    assert (tmp_path / "my run" / "index" / "index.json").exists()
+
+
+def test_results_do_not_mix(tmp_path):
+    draw(tmp_path / "photos", ["ann", "bob", "cid", "dot"], images=3)
+    done = command("run", "photos", "--out", "run", *short, "--no-report", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    before = (tmp_path / "run" / "plan.json").read_bytes()
+    for call in (["embed", "photos", "--model", "run"], ["train", "photos"]):
+        done = command(*call, "--out", "run", cwd=tmp_path)
+        assert done.returncode == 2 and "which holds a run; choose another for --out" in done.stderr, done.stderr
+    assert (tmp_path / "run" / "plan.json").read_bytes() == before
+    # Several pictures, and a folder of them, are one question each; what is searched is named.
+    pictures = ["photos/ann", "photos/bob/0.png"]
+    found = command("search", *pictures, "--index", "run", "--top-k", 2, "--json", "--all", cwd=tmp_path)
+    assert found.returncode == 0 and "Searched in run/index (12 images)" in found.stderr, found.stderr
+    queries = [hit["query"] for hit in json.loads(found.stdout)]
+    assert len(queries) == 8 and len(set(queries)) == 4
+    told = command("evaluate", "run", cwd=tmp_path)
+    assert "test images of run/index ask" in told.stderr and "rank_1" in told.stdout
+    version = command("--version")
+    assert version.returncode == 0 and version.stdout.startswith("siamese-nbdev 0.")

@@ -192,4 +192,4 @@ def test_labels_to_look_at_are_a_command(finished):
     halfway = place / "without index"
     shutil.copytree(place / "run", halfway, ignore=shutil.ignore_patterns("index"))
     refused = command("labels", "without index", place=place)
-    assert refused.returncode == 2 and "finish it: siamese-nbdev resume without index" in refused.stderr
+    assert refused.returncode == 2 and "finish it with: siamese-nbdev resume 'without index'" in refused.stderr
