@@ -512,7 +512,7 @@ def search_command(
     from siamese_nbdev.data import read_image
     from siamese_nbdev.pipeline import draw_closest
 
-    place = find_set(index)
+    place = set_in(index)
     gallery = open_index(place, root)
     folder = find_model(model or place)
     queries = pictures_among(images)
@@ -616,14 +616,14 @@ def evaluate_command(
     from siamese_nbdev.evaluation import evaluate_retrieval
     from siamese_nbdev.pipeline import questions_of
 
-    place = find_set(embeddings)
+    place = set_in(embeddings)
     asked = open_index(place, root)
     queries = asked.embeddings if place == embeddings else tests_of(asked.embeddings, place)
     if gallery is None:
         metric = asked.metric
         queries, answers = questions_of(queries)
     else:
-        place = find_set(gallery)
+        place = set_in(gallery)
         index = open_index(place, root)
         metric = index.metric
         answers = index.embeddings
@@ -718,11 +718,13 @@ def open_index(folder:Path, root:Path|None=None) -> "Index":
     return Index(EmbeddingSet.load(folder, root))
 
 
-def find_set(folder:Path) -> Path:
+def set_in(folder:Path) -> Path:
     "Accept an embedding set, or a run: its index, made by the network it chose for use, or its only set."
-    for candidate in (folder, folder / "index", folder / "embeddings"):
-        if (candidate / "vectors.npy").exists():
-            return candidate
+    from siamese_nbdev.storage import find_set
+
+    found = find_set(folder)
+    if (found / "vectors.npy").exists():
+        return found
     raise FileNotFoundError(
         f"Expected an embedding set (with vectors.npy) or a run that holds one, got {folder}; "
         f"{how_to_finish(folder) or 'make one with `siamese-nbdev embed`'}"

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_path, check_whole, counted
 from siamese_nbdev.data import (
     audit_split,
     check_images,
@@ -939,8 +939,8 @@ def plan_run(
     asked |= dict(depth=depth, splits=splits, pattern=pattern)
     asked |= dict(path_column=path_column, label_column=label_column, sep=sep, encoding=encoding)
     chosen = {name: value for name, value in asked.items() if value is not None}
-    path = Path(path)
-    out = Path(out)
+    path = check_path("a folder of images or a CSV", path)
+    out = check_path("a folder for the results", out)
     if epochs is not None:
         check_whole("epochs", epochs)
     if (out / "plan.json").exists():

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from siamese_nbdev.checks import InputError, counted
+from siamese_nbdev.checks import InputError, check_path, counted
 from siamese_nbdev.data import read_image, show_images
 from siamese_nbdev.embeddings import EmbeddingSet, plot_embeddings
 from siamese_nbdev.evaluation import hardest_pairs, hubs
@@ -536,7 +536,7 @@ def write_report(
     say:Callable[[str], None]=print, # Told what comes
 ) -> Path: # The report
     "Write a run down as `report.html` in its folder; the run is finished first where it is not."
-    plan = Plan.load(Path(out))
+    plan = Plan.load(check_path("a run", out))
     results = execute_plan(plan, say=say)
     report = plan.out / "report.html"
     try:
