@@ -9,6 +9,7 @@ __all__ = []
 import json
 import math
 import os
+import re
 import shlex
 import signal
 import sys
@@ -102,6 +103,37 @@ Root = Annotated[Path|None, option("Folder that holds the set's pictures now, if
 Json = Annotated[bool, option("Print JSON instead of a table.", "--json")]
 
 
+shell_words = {  # what the library advises in Python -> the same for a shell
+    r"save one with save_threshold\(.*?\)\), or give a distance": "give a distance, such as --threshold 0.9",
+    r"start one with fit\(.*?\)": "start one with: siamese-nbdev run, or siamese-nbdev train",
+    r"join the labels with embeddings\.join\(frame\)":
+        "embed a folder with one sub-folder per identity, or a CSV with the columns path and label",
+    r"or write one by save_model\(.*?\) or fit\(.*?\) \(fit: out/model\)": "or train one with: siamese-nbdev train",
+    r"embed_images\(model, manifest, out=folder\) and EmbeddingSet\.save write": "siamese-nbdev embed writes",
+    r"build the index again with Index\(embeddings\)\.save\(folder\)": "copy the folder again, or make the run again",
+    r"call search\(image, gallery, model=load_model\(folder\)\)": "name the network with --model",
+    r"Split by identity with split_by_label\(manifest\)": "Split by identity with --resplit",
+    r"drop the cameras with valid\.drop\(columns='camera'\)": "leave the column camera out of the CSV",
+    r"; split_query_gallery\(manifest\) makes them": "",
+    r"EmbeddingSet\.load\(folder, root=\.\.\.\)": "--root FOLDER",
+    r"use images_from_filenames": "use --pattern",
+    r"depth=\((\d), (\d)\)": r"--depth \1,\2",
+    r"depth=(\d)": r"--depth \1",
+    r"splits=False": "--no-splits",
+    r"sep=": "--sep",
+    r"encoding='([^']+)'": r"--encoding \1",
+    r" \((?:mirror=False|label_column=)\)": "",
+}
+
+
+def in_shell_words(text:str) -> str:
+    "Write a message in one line, with advice for a shell in place of Python."
+    line = " ".join(text.split())
+    for python, shell in shell_words.items():
+        line = re.sub(python, shell, line)
+    return line
+
+
 def say(text:str) -> None:
     "Tell the user on stderr what is in use."
     typer.echo(text[0].upper() + text[1:], err=True)
@@ -109,7 +141,7 @@ def say(text:str) -> None:
 
 def warn(text:str) -> None:
     "Say on stderr what the user should know."
-    typer.echo(f"Warning: {text}", err=True)
+    typer.echo(f"Warning: {in_shell_words(text)}", err=True)
 
 
 def depth_of(text:str|None) -> "Depth|None":
@@ -823,7 +855,7 @@ def main() -> None:
     except (InputError, DatasetError, OSError) as refusal:
         if settings.traceback:
             raise
-        typer.echo("siamese-nbdev: " + " ".join(str(refusal).split()), err=True)
+        typer.echo(f"siamese-nbdev: {in_shell_words(str(refusal))}", err=True)
         sys.exit(2)
     except SystemExit:
         if not settings.is_interrupted:
