@@ -438,6 +438,9 @@ def threshold_section(results:Results) -> Section:
     figures = evaluate_verification(pairs, threshold=distance, repeats=200)
     rows = [[words, *percentages(figures.loc[name])] for name, words in rates.items() if name in figures.index]
     blocks.append(Table(["", "share of pairs", "95 % interval"], rows, "Pairs of test images"))
+    if results.presence is not None:
+        presence = str(results.presence)
+        blocks.append(Text(f"{presence[0].upper()}{presence[1:]}. A larger collection wants a smaller distance."))
     words = "Missed right pairs against wrongly accepted pairs, both in per cent, for every threshold."
     blocks.append(drawn(plot_det(pairs), words, "What any other threshold would cost."))
     return Section("Same or not?", blocks)

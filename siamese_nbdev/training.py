@@ -502,8 +502,8 @@ def demo_model(
     history = pd.read_csv(out / "history.csv")
     best = history["valid_rank_1"][history["valid_map"].idxmax()]
     print(
-        f"Network of {out}: trained by fit on {len(train):,} pedestrians for {counted(len(history), 'epoch')}, "
-        f"valid Rank-1 {best:.0%}"
+        f"Network of {out}: trained by fit on {len(train):,} images of {train['label'].nunique()} pedestrians "
+        f"for {counted(len(history), 'epoch')}, valid Rank-1 {best:.0%}"
     )
     return load_model(out / "model").eval()
 
