@@ -94,7 +94,7 @@ def check_path(
 ) -> Path:
     "Refuse everything but a path on this machine."
     if not isinstance(path, (str, os.PathLike)):
-        came = "nothing" if path is None else f"a {type(path).__name__}"
+        came = "nothing" if path is None else f"a value of type {type(path).__name__}"
         raise InputError(f"Expected the path of {what}, got {came}; give it as text or as a pathlib.Path")
     text = os.fspath(path)
     if isinstance(text, bytes):
