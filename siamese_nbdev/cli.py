@@ -533,14 +533,15 @@ def search_command(
     model:Annotated[Path|None, option("Network that made the set. Default: the one beside it.")]=None,
     top_k:Annotated[int, option("How many of the closest images to show.", min=1)]=8,
     max_distance:Annotated[float|None, option(
-        "Show nobody who is farther away. Default: the distance noted with the collection, or with the network."
+        "Leave out who is farther away. Default: all are shown, and those beyond the distance noted with the "
+        "collection, or with the network, are marked."
     )]=None,
-    everyone:Annotated[bool, option("Show the closest images, however far away they are.", "--all")]=False,
+    everyone:Annotated[bool, option("Mark nobody as too far away.", "--all")]=False,
     root:Root=None,
     as_json:Json=False,
     picture:Annotated[Path|None, option("Also draw the result into this PNG (or JPEG, PDF, SVG).")]=None,
 ):
-    "Find the images of a set that are closest to a picture; none, if all are farther away than the threshold."
+    "Find the images of a set that are closest to a picture, and say which of them are near enough to be the same."
     from siamese_nbdev.data import read_image
     from siamese_nbdev.pipeline import draw_closest
 
@@ -552,23 +553,33 @@ def search_command(
         read_image(query)  # what is no picture is refused before a network is built
     limit = limit_of(place, folder, gallery, max_distance, everyone)
     hits = search_with(folder, gallery, queries, top_k)
-    is_near = hits["distance"] <= limit.distance
-    near = hits.loc[is_near]
-    if not is_near.all():
-        warn(limit.left_out(hits.loc[~is_near]))
-    nobody = [query for query in queries if query not in set(near["query"])]
-    if picture and len(near):
-        near.attrs.update(nobody=nobody, max_distance=limit.distance if math.isfinite(limit.distance) else None)
-        draw_closest(near, picture)
+    hits = leave_out(hits, limit.distance, queries) if max_distance is not None else limit.marked(hits)
+    if picture and len(hits):
+        draw_closest(hits, picture)
     say(f"searched in {described(place, gallery)}")
+    if limit.reason:
+        say(limit.in_words(hits, queries))
     if as_json:
-        typer.echo(near.to_json(orient="records", indent=1))
+        typer.echo(hits.to_json(orient="records", indent=1))
         return
-    several = ["query"] if len(queries) > 1 else []
-    if len(near):
-        typer.echo(in_columns(for_people(near[[*several, "rank", "distance", "label", "path"]]), index=False))
-    for query in nobody:
-        typer.echo(f"{query}: nobody" if several else "nobody")
+    columns = [*(["query"] if len(queries) > 1 else []), "rank", "distance", *(["near"] if "near" in hits else [])]
+    if len(hits):
+        typer.echo(in_columns(for_people(hits[[*columns, "label", "path"]]), index=False))
+    for query in without_hits(hits, queries):
+        typer.echo(f"{query}: nobody" if len(queries) > 1 else "nobody")
+
+
+def without_hits(hits:"pd.DataFrame", queries:list[str]) -> list[str]:
+    "List the queries that found nobody."
+    found = set(hits["query"])
+    return [query for query in queries if query not in found]
+
+
+def leave_out(hits:"pd.DataFrame", distance:float, queries:list[str]) -> "pd.DataFrame":
+    "Leave out hits beyond a distance; the table remembers who then found nobody."
+    kept = hits.loc[hits["distance"] <= distance]
+    kept.attrs.update(nobody=without_hits(kept, queries), max_distance=distance)
+    return kept
 
 
 def pictures_among(paths:list[Path]) -> list[str]:
@@ -599,17 +610,20 @@ def described(place:Path, index:"Index") -> str:
 
 @dataclass(frozen=True)
 class Limit:
-    "Up to which distance images are shown, and why."
-    distance:float # Infinity shows all
-    reason:str # Where it comes from
+    "Up to which distance images count, and why."
+    distance:float # Infinity: all do
+    reason:str # Where it comes from; empty where there is no limit
 
-    def left_out(self, hits:"pd.DataFrame") -> str:
-        "Say of hits that they are not shown."
-        nearest = hits.loc[hits["distance"].idxmin()]
-        return (
-            f"{counted(len(hits), 'image', 'are')} farther away than {self.distance:.3f}, {self.reason}, the nearest "
-            f"{nearest['path']} at {nearest['distance']:.3f}; --all shows them"
-        )
+    def marked(self, hits:"pd.DataFrame") -> "pd.DataFrame":
+        "Note in a column `near` which hits are within the distance, where there is one."
+        return hits.assign(near=hits["distance"] <= self.distance) if self.reason else hits
+
+    def in_words(self, hits:"pd.DataFrame", queries:list[str]) -> str:
+        "Say what counts, and for how many queries nobody does."
+        near = hits.loc[hits["distance"] <= self.distance]
+        vain = len(without_hits(near, queries))
+        words = f"near is up to {self.distance:.3f}, {self.reason}"
+        return f"{words}; {counted(vain, 'query', 'have')} nobody within it" if vain else words
 
 
 def limit_of(place:Path, folder:Path, gallery:"Index", max_distance:float|None, everyone:bool) -> Limit:
@@ -619,15 +633,15 @@ def limit_of(place:Path, folder:Path, gallery:"Index", max_distance:float|None, 
     if everyone:
         return Limit(math.inf, "")
     if max_distance is not None:
-        return Limit(check_positive("--max-distance", max_distance), "--max-distance")
+        return Limit(check_positive("--max-distance", max_distance), "as you said")
     presence = read_presence(place)
     if presence is not None and presence.images == len(gallery) and gallery.metric == "euclidean":
-        return Limit(presence.distance, f"up to which somebody counts as being among these {presence.images:,} images")
+        return Limit(presence.distance, f"at which somebody counts as being among these {presence.images:,} images")
     threshold = noted_threshold(folder)
     if threshold is None:
         return Limit(math.inf, "")
     if not is_fit_for(threshold, gallery):
-        warn("the threshold saved with the network is for distances of another kind, so all images are shown")
+        warn("the threshold saved with the network is for distances of another kind, so nobody is marked")
         return Limit(math.inf, "")
     return Limit(threshold.distance, "the threshold saved with the network")
 
