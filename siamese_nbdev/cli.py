@@ -731,6 +731,8 @@ def verify_command(
         read_image(picture)  # what is no picture is refused before a network is built
     verdict = verify_pair(first, second, folder, threshold)
     typer.echo(str(verdict))
+    if threshold is None:
+        say("the saved threshold was tested with pictures like those of the run, never with strangers of another kind")
     raise typer.Exit(0 if verdict.is_same else 1)
 
 
