@@ -51,9 +51,10 @@ def machine() -> str:
     "Describe where the numbers come from."
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     version = torch.__version__.split("+")[0]
+    threads = torch.get_num_threads()
     return (
         f"Machine: {os.cpu_count()} cores ({processor_name()}), {gpu}; Python {platform.python_version()}, "
-        f"torch {version} with {torch.get_num_threads()} threads; {platform.system()}."
+        f"torch {version} with {threads} {'thread' if threads == 1 else 'threads'}; {platform.system()}."
     )
 
 
