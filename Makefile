@@ -17,7 +17,7 @@ $(READY): requirements.txt settings.ini setup.py
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $(READY)
 
-demo: $(READY)  ## render the pedestrians, train, embed, search, evaluate; results in runs/demo (5 minutes, no network)
+demo: $(READY)  ## render the pedestrians, train, embed, search, evaluate; results in runs/demo (3 minutes, no network)
 	$(BIN)/siamese-nbdev demo
 
 test: $(READY)  ## everything that CI checks (under 15 minutes, no network, no GPU)

@@ -7,8 +7,11 @@ __all__ = ['InputError', 'check_whole', 'check_share', 'check_choice']
 
 # %% ../nbs/appendix/checks.ipynb #ck000004
 import math
+import os
+import re
 from collections.abc import Collection
 from numbers import Integral, Real
+from pathlib import Path
 
 # %% ../nbs/appendix/checks.ipynb #ck000007
 class InputError(ValueError):
@@ -83,6 +86,22 @@ def is_same_value(value:object, choice:object) -> bool:
     "Compare a value with a choice; `True` is not 1, 1.0 is not 1, and a list or an array is none of several words."
     is_alike = isinstance(value, type(choice)) and isinstance(value, bool) == isinstance(choice, bool)
     return is_alike and value == choice
+
+# %% ../nbs/appendix/checks.ipynb #ck000025
+def check_path(
+    what:str, # What lies there: "a folder of images"
+    path:object, # What came
+) -> Path:
+    "Refuse everything but a path on this machine."
+    if not isinstance(path, (str, os.PathLike)):
+        came = "nothing" if path is None else f"a value of type {type(path).__name__}"
+        raise InputError(f"Expected the path of {what}, got {came}; give it as text or as a pathlib.Path")
+    text = os.fspath(path)
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if re.match("[A-Za-z][A-Za-z0-9+.-]+:/", text):  # a drive of Windows has one letter
+        raise InputError(f"Expected {what} on this machine, got the address {text}; download it, and give its path")
+    return Path(text)
 
 # %% ../nbs/appendix/checks.ipynb #ck000022
 def counted(

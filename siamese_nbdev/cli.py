@@ -9,6 +9,7 @@ __all__ = []
 import json
 import math
 import os
+import re
 import shlex
 import signal
 import sys
@@ -102,6 +103,37 @@ Root = Annotated[Path|None, option("Folder that holds the set's pictures now, if
 Json = Annotated[bool, option("Print JSON instead of a table.", "--json")]
 
 
+shell_words = {  # what the library advises in Python -> the same for a shell
+    r"save one with save_threshold\(.*?\)\), or give a distance": "give a distance, such as --threshold 0.9",
+    r"start one with fit\(.*?\)": "start one with: siamese-nbdev run, or siamese-nbdev train",
+    r"join the labels with embeddings\.join\(frame\)":
+        "embed a folder with one sub-folder per identity, or a CSV with the columns path and label",
+    r"or write one by save_model\(.*?\) or fit\(.*?\) \(fit: out/model\)": "or train one with: siamese-nbdev train",
+    r"embed_images\(model, manifest, out=folder\) and EmbeddingSet\.save write": "siamese-nbdev embed writes",
+    r"build the index again with Index\(embeddings\)\.save\(folder\)": "copy the folder again, or make the run again",
+    r"call search\(image, gallery, model=load_model\(folder\)\)": "name the network with --model",
+    r"Split by identity with split_by_label\(manifest\)": "Split by identity with --resplit",
+    r"drop the cameras with valid\.drop\(columns='camera'\)": "leave the column camera out of the CSV",
+    r"; split_query_gallery\(manifest\) makes them": "",
+    r"EmbeddingSet\.load\(folder, root=\.\.\.\)": "--root FOLDER",
+    r"use images_from_filenames": "use --pattern",
+    r"depth=\((\d), (\d)\)": r"--depth \1,\2",
+    r"depth=(\d)": r"--depth \1",
+    r"splits=False": "--no-splits",
+    r"sep=": "--sep",
+    r"encoding='([^']+)'": r"--encoding \1",
+    r" \((?:mirror=False|label_column=)\)": "",
+}
+
+
+def in_shell_words(text:str) -> str:
+    "Write a message in one line, with advice for a shell in place of Python."
+    line = " ".join(text.split())
+    for python, shell in shell_words.items():
+        line = re.sub(python, shell, line)
+    return line
+
+
 def say(text:str) -> None:
     "Tell the user on stderr what is in use."
     typer.echo(text[0].upper() + text[1:], err=True)
@@ -109,7 +141,7 @@ def say(text:str) -> None:
 
 def warn(text:str) -> None:
     "Say on stderr what the user should know."
-    typer.echo(f"Warning: {text}", err=True)
+    typer.echo(f"Warning: {in_shell_words(text)}", err=True)
 
 
 def depth_of(text:str|None) -> "Depth|None":
@@ -143,7 +175,7 @@ def demo_command(
 ):
     """Render the embedded pedestrians, train on them, and show what was learned.
 
-    About five minutes on 2 cores, no network needed.
+    About three minutes on 2 cores, no network needed.
     """
     from siamese_nbdev.pedestrians import make_pedestrians
     from siamese_nbdev.pipeline import compare_networks
@@ -501,42 +533,53 @@ def search_command(
     model:Annotated[Path|None, option("Network that made the set. Default: the one beside it.")]=None,
     top_k:Annotated[int, option("How many of the closest images to show.", min=1)]=8,
     max_distance:Annotated[float|None, option(
-        "Show nobody who is farther away. Default: the threshold saved with the network, where there is one."
+        "Leave out who is farther away. Default: all are shown, and those beyond the distance noted with the "
+        "collection, or with the network, are marked."
     )]=None,
-    everyone:Annotated[bool, option("Show the closest images, however far away they are.", "--all")]=False,
+    everyone:Annotated[bool, option("Mark nobody as too far away.", "--all")]=False,
     root:Root=None,
     as_json:Json=False,
     picture:Annotated[Path|None, option("Also draw the result into this PNG (or JPEG, PDF, SVG).")]=None,
 ):
-    "Find the images of a set that are closest to a picture; none, if all are farther away than the threshold."
+    "Find the images of a set that are closest to a picture, and say which of them are near enough to be the same."
     from siamese_nbdev.data import read_image
     from siamese_nbdev.pipeline import draw_closest
 
-    place = find_set(index)
+    place = set_in(index)
     gallery = open_index(place, root)
     folder = find_model(model or place)
     queries = pictures_among(images)
     for query in queries:
         read_image(query)  # what is no picture is refused before a network is built
-    limit = limit_of(folder, gallery, max_distance, everyone)
+    limit = limit_of(place, folder, gallery, max_distance, everyone)
     hits = search_with(folder, gallery, queries, top_k)
-    is_near = hits["distance"] <= limit.distance
-    near = hits.loc[is_near]
-    if not is_near.all():
-        warn(limit.left_out(hits.loc[~is_near]))
-    nobody = [query for query in queries if query not in set(near["query"])]
-    if picture and len(near):
-        near.attrs.update(nobody=nobody, max_distance=limit.distance if math.isfinite(limit.distance) else None)
-        draw_closest(near, picture)
+    hits = leave_out(hits, limit.distance, queries) if max_distance is not None else limit.marked(hits)
+    if picture and len(hits):
+        draw_closest(hits, picture)
     say(f"searched in {described(place, gallery)}")
+    if limit.reason:
+        say(limit.in_words(hits, queries))
     if as_json:
-        typer.echo(near.to_json(orient="records", indent=1))
+        typer.echo(hits.to_json(orient="records", indent=1))
         return
-    several = ["query"] if len(queries) > 1 else []
-    if len(near):
-        typer.echo(in_columns(for_people(near[[*several, "rank", "distance", "label", "path"]]), index=False))
-    for query in nobody:
-        typer.echo(f"{query}: nobody" if several else "nobody")
+    columns = [*(["query"] if len(queries) > 1 else []), "rank", "distance", *(["near"] if "near" in hits else [])]
+    if len(hits):
+        typer.echo(in_columns(for_people(hits[[*columns, "label", "path"]]), index=False))
+    for query in without_hits(hits, queries):
+        typer.echo(f"{query}: nobody" if len(queries) > 1 else "nobody")
+
+
+def without_hits(hits:"pd.DataFrame", queries:list[str]) -> list[str]:
+    "List the queries that found nobody."
+    found = set(hits["query"])
+    return [query for query in queries if query not in found]
+
+
+def leave_out(hits:"pd.DataFrame", distance:float, queries:list[str]) -> "pd.DataFrame":
+    "Leave out hits beyond a distance; the table remembers who then found nobody."
+    kept = hits.loc[hits["distance"] <= distance]
+    kept.attrs.update(nobody=without_hits(kept, queries), max_distance=distance)
+    return kept
 
 
 def pictures_among(paths:list[Path]) -> list[str]:
@@ -567,32 +610,38 @@ def described(place:Path, index:"Index") -> str:
 
 @dataclass(frozen=True)
 class Limit:
-    "Up to which distance images are shown, and why."
-    distance:float # Infinity shows all
-    reason:str # Where it comes from
+    "Up to which distance images count, and why."
+    distance:float # Infinity: all do
+    reason:str # Where it comes from; empty where there is no limit
 
-    def left_out(self, hits:"pd.DataFrame") -> str:
-        "Say of hits that they are not shown."
-        nearest = hits.loc[hits["distance"].idxmin()]
-        return (
-            f"{counted(len(hits), 'image', 'are')} farther away than {self.distance:.3f}, {self.reason}, the nearest "
-            f"{nearest['path']} at {nearest['distance']:.3f}; --all shows them"
-        )
+    def marked(self, hits:"pd.DataFrame") -> "pd.DataFrame":
+        "Note in a column `near` which hits are within the distance, where there is one."
+        return hits.assign(near=hits["distance"] <= self.distance) if self.reason else hits
+
+    def in_words(self, hits:"pd.DataFrame", queries:list[str]) -> str:
+        "Say what counts, and for how many queries nobody does."
+        near = hits.loc[hits["distance"] <= self.distance]
+        vain = len(without_hits(near, queries))
+        words = f"near is up to {self.distance:.3f}, {self.reason}"
+        return f"{words}; {counted(vain, 'query', 'have')} nobody within it" if vain else words
 
 
-def limit_of(folder:Path, gallery:"Index", max_distance:float|None, everyone:bool) -> Limit:
-    "Choose up to which distance images are shown: as asked, else by the threshold saved with the network."
-    from siamese_nbdev.pipeline import noted_threshold
+def limit_of(place:Path, folder:Path, gallery:"Index", max_distance:float|None, everyone:bool) -> Limit:
+    "Choose up to which distance images are shown: as asked, else as noted with the collection or the network."
+    from siamese_nbdev.pipeline import noted_threshold, read_presence
 
     if everyone:
         return Limit(math.inf, "")
     if max_distance is not None:
-        return Limit(check_positive("--max-distance", max_distance), "--max-distance")
+        return Limit(check_positive("--max-distance", max_distance), "as you said")
+    presence = read_presence(place)
+    if presence is not None and presence.images == len(gallery) and gallery.metric == "euclidean":
+        return Limit(presence.distance, f"at which somebody counts as being among these {presence.images:,} images")
     threshold = noted_threshold(folder)
     if threshold is None:
         return Limit(math.inf, "")
     if not is_fit_for(threshold, gallery):
-        warn("the threshold saved with the network is for distances of another kind, so all images are shown")
+        warn("the threshold saved with the network is for distances of another kind, so nobody is marked")
         return Limit(math.inf, "")
     return Limit(threshold.distance, "the threshold saved with the network")
 
@@ -616,14 +665,14 @@ def evaluate_command(
     from siamese_nbdev.evaluation import evaluate_retrieval
     from siamese_nbdev.pipeline import questions_of
 
-    place = find_set(embeddings)
+    place = set_in(embeddings)
     asked = open_index(place, root)
     queries = asked.embeddings if place == embeddings else tests_of(asked.embeddings, place)
     if gallery is None:
         metric = asked.metric
         queries, answers = questions_of(queries)
     else:
-        place = find_set(gallery)
+        place = set_in(gallery)
         index = open_index(place, root)
         metric = index.metric
         answers = index.embeddings
@@ -682,6 +731,8 @@ def verify_command(
         read_image(picture)  # what is no picture is refused before a network is built
     verdict = verify_pair(first, second, folder, threshold)
     typer.echo(str(verdict))
+    if threshold is None:
+        say("the saved threshold was tested with pictures like those of the run, never with strangers of another kind")
     raise typer.Exit(0 if verdict.is_same else 1)
 
 
@@ -718,11 +769,13 @@ def open_index(folder:Path, root:Path|None=None) -> "Index":
     return Index(EmbeddingSet.load(folder, root))
 
 
-def find_set(folder:Path) -> Path:
+def set_in(folder:Path) -> Path:
     "Accept an embedding set, or a run: its index, made by the network it chose for use, or its only set."
-    for candidate in (folder, folder / "index", folder / "embeddings"):
-        if (candidate / "vectors.npy").exists():
-            return candidate
+    from siamese_nbdev.storage import find_set
+
+    found = find_set(folder)
+    if (found / "vectors.npy").exists():
+        return found
     raise FileNotFoundError(
         f"Expected an embedding set (with vectors.npy) or a run that holds one, got {folder}; "
         f"{how_to_finish(folder) or 'make one with `siamese-nbdev embed`'}"
@@ -821,7 +874,7 @@ def main() -> None:
     except (InputError, DatasetError, OSError) as refusal:
         if settings.traceback:
             raise
-        typer.echo("siamese-nbdev: " + " ".join(str(refusal).split()), err=True)
+        typer.echo(f"siamese-nbdev: {in_shell_words(str(refusal))}", err=True)
         sys.exit(2)
     except SystemExit:
         if not settings.is_interrupted:

@@ -193,11 +193,11 @@ class EmbeddingSet:
 
     @staticmethod
     def load(
-        folder:str|Path, # Where a set was saved
+        folder:str|Path, # Where a set was saved, or a run, which stands for its index
         root:str|Path|None=None, # Where its pictures are now, if they have moved: their folder, or the working folder
     ) -> "EmbeddingSet":
         "Open a saved set; its vectors are mapped into memory, not read, and its paths lead to the pictures from here."
-        opened = open_set(Path(folder), root)
+        opened = open_set(folder, root)
         return EmbeddingSet(opened.vectors, opened.manifest, opened.notes, root=opened.root, is_clean=True)
 
 # %% ../nbs/05_embeddings.ipynb #b4386f55

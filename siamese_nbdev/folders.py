@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_path, check_whole, counted
 from siamese_nbdev.manifests import check_for_csv, name_some, role_of_word, split_of_word, word_of
 from siamese_nbdev.pictures import image_types, look_again, unreadable_types
 
@@ -95,7 +95,7 @@ def is_ours(folder:Path) -> bool:
 # %% ../nbs/appendix/folders.ipynb #fo000008
 def list_images(folder:str|Path) -> list[Path]:
     "List the image files below a folder in stable order, links followed, hidden ones left out; warn of all others."
-    folder = Path(folder)
+    folder = check_path("a folder of images", folder)
     if not folder.exists():
         raise FileNotFoundError(f"Expected a folder of images, found nothing at {folder}; {look_again}")
     if not folder.is_dir():

@@ -1069,6 +1069,8 @@ def captioned(row:Row, number:int, columns:int, caption:str|None) -> list[Cell]:
         name = written(known if caption is None else hit[caption])
         distance = f"{hit['distance']:.2f}" if caption is None else ""
         sign, below = ("", mark) if len(mark) > 1 else (mark, "")
+        if hit.get("near") is False:  # beyond the distance at which somebody counts as found
+            below = "too far away"
         cells.append(Cell(hit["path"], number, place, color, name, sign, distance, below))
     return cells
 

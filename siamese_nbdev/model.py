@@ -34,6 +34,7 @@ from siamese_nbdev.files import digest
 from siamese_nbdev.weights import (
     as_safetensors,
     file_format,
+    find_network,
     fingerprint,
     notes_name,
     own_mark,
@@ -305,12 +306,12 @@ def save_model(
 
 # %% ../nbs/02_model.ipynb #6554e45f
 def load_model(
-    folder:str|Path, # Folder that `save_model` wrote
+    folder:str|Path, # Folder that `save_model` wrote, or a run that holds the network it chose for use
     *,
     backbone:nn.Module|None=None, # Where the network was built around a module of your own: one like it, to be filled
 ) -> SiameseNet: # The network, in evaluation mode
     "Rebuild a network from its folder; a damaged file, an unknown format and a pickle are refused."
-    folder = Path(folder)
+    folder = find_network(folder)
     if folder.is_file():
         raise InputError(
             f"Expected a folder with {weights_name} and {notes_name}, got the file {folder}; "

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from siamese_nbdev.checks import InputError
+from siamese_nbdev.checks import InputError, check_path
 
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontEntry
@@ -673,7 +673,7 @@ def read_pixels(
 
 def decode_file(path:str|Path) -> Decoded:
     "Decode an image file, and name it in every error."
-    path = Path(path)
+    path = check_path("an image file", path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected an image file, found none at {path}; {look_again}")
     try:

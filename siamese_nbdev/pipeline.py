@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_path, check_whole, counted
 from siamese_nbdev.data import (
     audit_split,
     check_images,
@@ -939,8 +939,8 @@ def plan_run(
     asked |= dict(depth=depth, splits=splits, pattern=pattern)
     asked |= dict(path_column=path_column, label_column=label_column, sep=sep, encoding=encoding)
     chosen = {name: value for name, value in asked.items() if value is not None}
-    path = Path(path)
-    out = Path(out)
+    path = check_path("a folder of images or a CSV", path)
+    out = check_path("a folder for the results", out)
     if epochs is not None:
         check_whole("epochs", epochs)
     if (out / "plan.json").exists():
@@ -1146,6 +1146,76 @@ def noted_threshold(folder:Path) -> Threshold|None:
 
     extra = read_model_notes(folder / "model.json").get("extra") or {}
     return load_threshold(folder) if "threshold" in extra else None
+
+# %% ../nbs/11_pipeline.ipynb #pr000002
+ABSENT_RATE = 0.05 # share of images whose identity is hidden that may still find somebody
+ASKED = 2_000 # images that ask, evenly spread, where there are more
+
+
+@dataclass(frozen=True)
+class Presence:
+    "Up to which distance somebody counts as being in a collection; kept in `index/presence.json`."
+    distance:float # Of the nearest image
+    images:int # Size of the collection; another size wants another distance
+    queries:int # Images that asked, of identities that training did not see
+    identities:int # How many
+    absent_rate:float # Share that found somebody else within the distance while their own identity was hidden
+    found_rate:float # Share that found their own identity within the distance
+
+    def __str__(self) -> str:
+        "Put it into words."
+        return (
+            f"somebody counts as being among these {self.images:,} images up to a distance of {self.distance:.3f}: "
+            f"{100 * self.found_rate:.0f} % of {counted(self.queries, 'image')} found their own identity within it, "
+            f"and {100 * self.absent_rate:.0f} % found somebody else while it was hidden"
+        )
+
+
+def presence_in(
+    embeddings:EmbeddingSet, # The collection, with labels
+    asks:np.ndarray, # Which images may ask: those of identities that training did not see, bool, shape (N,)
+) -> Presence|None: # None with fewer than twenty images, of which none could be one in twenty
+    "Hide each identity from its own images, and find the distance at which few of them find somebody else."
+    labels = embeddings.labels
+    rows = np.flatnonzero(asks & ~pd.isna(labels))
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), ASKED)).astype(int))] if len(rows) else rows
+    strangers = np.full(len(rows), np.inf)
+    own = np.full(len(rows), np.inf)
+    for start in range(0, len(rows), 256):
+        some = rows[start:start + 256]
+        distances = distances_between(embeddings.vectors[some], np.asarray(embeddings.vectors))
+        is_own = labels[some][:, None] == labels[None, :]
+        strangers[start:start + 256] = np.where(is_own, np.inf, distances).min(axis=1)
+        is_itself = some[:, None] == np.arange(len(labels))[None, :]
+        own[start:start + 256] = np.where(is_own & ~is_itself, distances, np.inf).min(axis=1)
+    strangers = np.sort(strangers)
+    allowed = int(ABSENT_RATE * len(rows))
+    if not allowed or not np.isfinite(strangers[allowed]):
+        return None
+    # At the distance of the next stranger one too many would be let in, so it lies halfway to the one before.
+    nearer = strangers[strangers < strangers[allowed]]
+    distance = float((nearer[-1] + strangers[allowed]) / 2) if len(nearer) else 0.0
+    return Presence(
+        distance=distance,
+        images=len(embeddings),
+        queries=len(rows),
+        identities=int(pd.Series(labels[rows]).nunique()),
+        absent_rate=float((strangers <= distance).mean()),
+        found_rate=float((own <= distance).mean()),
+    )
+
+
+def may_ask(embeddings:EmbeddingSet, use_trained:bool) -> np.ndarray:
+    "Tell which images show identities that the network in use was not trained on, shape (N,)."
+    if not use_trained or "split" not in embeddings.manifest:
+        return np.ones(len(embeddings), dtype=bool)
+    return (embeddings.manifest["split"] != "train").to_numpy(bool)
+
+
+def read_presence(folder:Path) -> Presence|None:
+    "Read what is noted beside an index; earlier runs noted nothing."
+    file = folder / "presence.json"
+    return Presence(**read_json(file)) if file.exists() else None
 
 # %% ../nbs/11_pipeline.ipynb #9e7e1e6f
 @dataclass(frozen=True, eq=False)
@@ -1409,6 +1479,7 @@ class Results:
     scores:dict[str, pd.DataFrame]|None=None # "frozen", "trained" -> scores, as `evaluate_retrieval` returns them
     copies:Copies|None=None # Near-copies among the test images, and the scores without them
     suspects:pd.DataFrame|None=None # Images that lie among another identity, as `find_label_errors` lists them
+    presence:Presence|None=None # Up to which distance somebody counts as being in the index
     use_trained:bool=False # Whether the index holds the trained network
     advice:str="" # Why
 
@@ -1488,6 +1559,7 @@ def execute_plan(
         scores=comparison.scores,
         copies=comparison.copies,
         suspects=images.suspects,
+        presence=images.presence,
         use_trained=comparison.choice.use_trained,
         advice=comparison.choice.advice,
     )
@@ -1500,6 +1572,7 @@ class IndexedImages:
     duplicates:pd.DataFrame # Pairs that are nearly the same
     threshold:Threshold|None # Of the network that embedded them
     suspects:pd.DataFrame|None = None # Images whose label may be wrong; None without labels
+    presence:Presence|None = None # Who counts as being among the images; None without labels, or with few of them
 
 
 def build_index(
@@ -1521,6 +1594,10 @@ def build_index(
     threshold = threshold_to_use(comparison, embeddings)
     note_threshold(folder / "model", threshold)
     say_cost(threshold, say)
+    presence = presence_in(embeddings, may_ask(embeddings, use_trained)) if plan.is_labelled else None
+    if presence is not None:
+        write_json(folder / "presence.json", asdict(presence))
+        say(f"Note: {presence}")
     duplicates = list_near_duplicates(embeddings, across=plan.is_labelled)
     write_rows(plan.out / "duplicates.csv", duplicates)
     suspects = list_suspects(embeddings) if plan.is_labelled else None
@@ -1530,7 +1607,7 @@ def build_index(
     if not plan.is_labelled:
         draw_closest(index.search(evenly_spread(embeddings, 6), top_k=8), plan.out / "closest.png")
     index.save(folder)  # last: its notes say that all is done
-    return IndexedImages(index, duplicates, threshold, suspects)
+    return IndexedImages(index, duplicates, threshold, suspects, presence)
 
 
 def list_suspects(embeddings:EmbeddingSet) -> pd.DataFrame:
@@ -1548,7 +1625,9 @@ def read_index(plan:Plan) -> IndexedImages|None:
     duplicates = read_rows(plan.out / "duplicates.csv", dtype=text, keep_default_na=False)
     duplicates = with_places(duplicates, plan.places)
     index = Index.load(folder)
-    return IndexedImages(index, duplicates, noted_threshold(folder / "model"), read_suspects(plan, index))
+    return IndexedImages(
+        index, duplicates, noted_threshold(folder / "model"), read_suspects(plan, index), read_presence(folder)
+    )
 
 
 def read_suspects(plan:Plan, index:Index) -> pd.DataFrame|None:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from siamese_nbdev.checks import InputError, counted
+from siamese_nbdev.checks import InputError, check_path, counted
 from siamese_nbdev.data import read_image, show_images
 from siamese_nbdev.embeddings import EmbeddingSet, plot_embeddings
 from siamese_nbdev.evaluation import hardest_pairs, hubs
@@ -438,6 +438,9 @@ def threshold_section(results:Results) -> Section:
     figures = evaluate_verification(pairs, threshold=distance, repeats=200)
     rows = [[words, *percentages(figures.loc[name])] for name, words in rates.items() if name in figures.index]
     blocks.append(Table(["", "share of pairs", "95 % interval"], rows, "Pairs of test images"))
+    if results.presence is not None:
+        presence = str(results.presence)
+        blocks.append(Text(f"{presence[0].upper()}{presence[1:]}. A larger collection wants a smaller distance."))
     words = "Missed right pairs against wrongly accepted pairs, both in per cent, for every threshold."
     blocks.append(drawn(plot_det(pairs), words, "What any other threshold would cost."))
     return Section("Same or not?", blocks)
@@ -536,7 +539,7 @@ def write_report(
     say:Callable[[str], None]=print, # Told what comes
 ) -> Path: # The report
     "Write a run down as `report.html` in its folder; the run is finished first where it is not."
-    plan = Plan.load(Path(out))
+    plan = Plan.load(check_path("a run", out))
     results = execute_plan(plan, say=say)
     report = plan.out / "report.html"
     try:

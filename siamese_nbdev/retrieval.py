@@ -52,6 +52,7 @@ from siamese_nbdev.galleries import (
     write_words,
 )
 from siamese_nbdev.neighbours import metrics_known, nearest, nothing_found
+from siamese_nbdev.storage import find_set
 
 if TYPE_CHECKING:  # embeddings are searched without torch: it is imported where pictures or a device ask for it
     from matplotlib.axes import Axes
@@ -398,14 +399,14 @@ class Index:
 
     @staticmethod
     def load(
-        folder:str|Path, # Where `save` wrote
+        folder:str|Path, # Where `save` wrote, or a run that holds an index
         root:str|Path|None=None, # Where the pictures are now, if they have moved: as in EmbeddingSet.load
         *,
         device:str|None=None, # As above
         backend=None, # As above, where the index was saved with a backend of one's own
     ) -> "Index":
         "Open a saved index; its embedding set is mapped into memory, not read."
-        folder = Path(folder)
+        folder = find_set(folder)
         embeddings = EmbeddingSet.load(folder, root)
         advice = "build the index again with Index(embeddings).save(folder)"
         entries = ("kind", "metric", "effort", "set")

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
-from siamese_nbdev.checks import InputError
+from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.data import as_manifest
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
 from siamese_nbdev.manifests import clean_label, file_keys, text_column, text_of
@@ -180,8 +180,9 @@ def describe_set(folder:Path, manifest:pd.DataFrame, meta:dict, shape:tuple[int,
     return folder
 
 
-def open_set(folder:Path, root:str|Path|None) -> OpenedSet:
+def open_set(folder:str|Path, root:str|Path|None) -> OpenedSet:
     "Open a saved set; `root` is where its pictures are now, if they have moved."
+    folder = find_set(folder)
     check_files(folder)
     notes = read_notes(
         folder / "meta.json",
@@ -202,6 +203,15 @@ def open_set(folder:Path, root:str|Path|None) -> OpenedSet:
         manifest = as_manifest(manifest, allow_empty=True)
     paths, start = place_paths(pd.Series(manifest["path"]), folder, places, root)
     return OpenedSet(vectors, with_paths(manifest, paths), notes, start)
+
+
+def find_set(folder:str|Path) -> Path:
+    "Return the folder of an embedding set: this one, or in a run its index, else its embeddings of the test images."
+    folder = check_path("an embedding set", folder)
+    for candidate in (folder, folder / "index", folder / "embeddings"):
+        if (candidate / "vectors.npy").exists():
+            return candidate
+    return folder
 
 
 def check_files(folder:Path) -> None:

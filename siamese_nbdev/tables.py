@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError
+from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.manifests import name_some
 from siamese_nbdev.pictures import look_again
 
@@ -41,7 +41,7 @@ def read_table(
 ) -> pd.DataFrame: # All values are text; only an empty cell is missing
     "Read a CSV as text and insist on some columns."
     check_options(columns, sep, encoding)
-    file = Path(file)
+    file = check_path("a CSV file", file)
     if not file.is_file():
         raise FileNotFoundError(f"Expected a CSV file, found none at {file}; {look_again}")
     encoding = encoding or encoding_of(file)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError, check_choice, check_share
+from siamese_nbdev.checks import InputError, check_choice, check_path, check_share
 from siamese_nbdev.embeddings import EmbeddingSet
 from siamese_nbdev.folders import look_again
 from siamese_nbdev.galleries import exclusion_columns
@@ -375,7 +375,7 @@ def read_pairs(
     ending:str=".jpg", # How pictures end that LFW's list names by number
 ) -> pd.DataFrame: # `path` and `other`, absolute; `is_same` and `fold` where the file says it, other columns as text
     "Read pairs of files."
-    file = Path(file)
+    file = check_path("a list of pairs", file)
     folder = (file.parent if folder is None else Path(folder)).absolute()
     if not file.is_file():
         raise FileNotFoundError(f"Expected a list of pairs, found no file at {file}; {look_again}")

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from siamese_nbdev.checks import InputError, counted
+from siamese_nbdev.checks import InputError, check_path, counted
 from siamese_nbdev.convolutions import quick_convolutions
 from siamese_nbdev.data import as_manifest
 from siamese_nbdev.dataset import ImageDataset, choose_transform, transform_from
@@ -290,7 +290,7 @@ def resume(
     progress:bool=True, # Show progress bars
 ) -> tuple[SiameseNet, pd.DataFrame]: # The network and its history
     "Continue a run wherever it was killed; on the same machine it ends with the weights of an uninterrupted one."
-    out = Path(out)
+    out = check_path("a run", out)
     for half_written in out.glob("**/.*.tmp"):
         half_written.unlink(missing_ok=True)  # a kill left it behind
     notes = read_run(out)
@@ -502,8 +502,8 @@ def demo_model(
     history = pd.read_csv(out / "history.csv")
     best = history["valid_rank_1"][history["valid_map"].idxmax()]
     print(
-        f"Network of {out}: trained by fit on {len(train):,} pedestrians for {counted(len(history), 'epoch')}, "
-        f"valid Rank-1 {best:.0%}"
+        f"Network of {out}: trained by fit on {len(train):,} images of {train['label'].nunique()} pedestrians "
+        f"for {counted(len(history), 'epoch')}, valid Rank-1 {best:.0%}"
     )
     return load_model(out / "model").eval()
 

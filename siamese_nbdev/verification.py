@@ -252,9 +252,9 @@ def save_threshold(
     threshold:Threshold, # What `fit_threshold` returned
 ) -> Path: # The folder
     "Note a threshold in the network's `model.json`; an earlier one is replaced, everything else stays."
-    from siamese_nbdev.model import file_format, read_model_notes
+    from siamese_nbdev.model import file_format, find_network, read_model_notes
 
-    folder = Path(folder)
+    folder = find_network(folder)
     notes = read_model_notes(folder / "model.json")
     model_id = noted_model_id(folder, notes)
     if threshold.model_id not in (None, model_id):
@@ -272,12 +272,12 @@ def save_threshold(
 
 # %% ../nbs/08_verification.ipynb #7b4e4c79
 def load_threshold(
-    folder:str|Path, # Folder of the network
+    folder:str|Path, # Folder of the network, or a run that holds one
 ) -> Threshold:
     "Read the threshold that `save_threshold` noted beside a network."
-    from siamese_nbdev.model import read_model_notes
+    from siamese_nbdev.model import find_network, read_model_notes
 
-    folder = Path(folder)
+    folder = find_network(folder)
     file = folder / "model.json"
     if not file.is_file():
         raise FileNotFoundError(

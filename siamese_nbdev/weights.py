@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from siamese_nbdev.checks import InputError
+from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.files import digest, read_notes
 
 # %% ../nbs/appendix/weights.ipynb #we000007
@@ -226,6 +226,15 @@ def write_to_disk(path:Path, content:bytes) -> None:
         os.fsync(file.fileno())
 
 # %% ../nbs/appendix/weights.ipynb #we000025
+def find_network(folder:str|Path) -> Path:
+    "Return the folder of a network: this one, or in a run that of the network it chose for use, else the trained one."
+    folder = check_path("a saved network", folder)
+    for candidate in (folder, folder / "index" / "model", folder / "model"):
+        if (candidate / notes_name).is_file():
+            return candidate
+    return folder
+
+
 def read_model_notes(path:Path) -> dict:
     "Read a network's JSON and check that it is one we understand."
     return read_notes(

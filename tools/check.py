@@ -1,5 +1,5 @@
 """Everything that CI checks, counted: `python tools/check.py [NAME ...]`, with the names `clean`, `export`, `readme`,
-`outputs`, `style`, `ruff`, `site`, `pyright`, `imports`, `notebooks` and `pytest`.
+`outputs`, `prose`, `style`, `ruff`, `site`, `pyright`, `imports`, `notebooks` and `pytest`.
 
 Without names all of them run. The last line is `N passed, N failed`; the exit status is 1 if anything failed.
 """
@@ -236,6 +236,8 @@ def main(wanted: list[str]) -> bool:
             check_sync(kind)
     if is_wanted("readme"):
         check_command("README follows nbs/index.ipynb", [sys.executable, "tools/readme.py", "--check"])
+    if is_wanted("prose"):
+        check_command("prose says what pages print", [sys.executable, "tools/prose.py"])
     for name, check in dict(outputs=check_outputs, style=check_style, ruff=check_ruff).items():
         if is_wanted(name):
             check()
