@@ -564,7 +564,7 @@ def search_command(
         return
     columns = [*(["query"] if len(queries) > 1 else []), "rank", "distance", *(["near"] if "near" in hits else [])]
     if len(hits):
-        typer.echo(in_columns(for_people(hits[[*columns, "label", "path"]]), index=False))
+        typer.echo(in_columns(for_people(hits, [*columns, "label", "path"]), index=False))
     for query in without_hits(hits, queries):
         typer.echo(f"{query}: nobody" if len(queries) > 1 else "nobody")
 
@@ -597,9 +597,9 @@ def search_with(folder:Path, gallery:"Index", images:list[str], top_k:int) -> "p
     return gallery.search(images if len(images) > 1 else images[0], model=load_model(folder), top_k=top_k)
 
 
-def for_people(table:"pd.DataFrame") -> "pd.DataFrame":
-    "Leave out columns without a value, and write a single missing value as a dash."
-    kept = table.loc[:, table.notna().any() | (table.columns == "rank")]
+def for_people(table:"pd.DataFrame", columns:list[str]) -> "pd.DataFrame":
+    "Choose columns, but for those without a value; a single missing value is written as a dash."
+    kept = table.loc[:, [name for name in columns if len(table[name].dropna())]]
     return kept.astype(object).where(kept.notna(), "-").infer_objects()
 
 
@@ -687,9 +687,12 @@ def evaluate_command(
 
 def tests_of(embeddings:"EmbeddingSet", place:Path) -> "EmbeddingSet":
     "Keep the images of a run that nothing was trained on, where it trained, and say so."
-    if "split" not in embeddings.manifest or not (embeddings.manifest["split"] == "test").any():
+    if "split" not in embeddings.manifest:
         return embeddings
-    tests = embeddings.select((embeddings.manifest["split"] == "test").to_numpy(bool))
+    is_test = (embeddings.manifest["split"] == "test").to_numpy(bool)
+    if not is_test.any():
+        return embeddings
+    tests = embeddings.select(is_test)
     others = len(embeddings) - len(tests)
     say(f"the {len(tests):,} test images of {place} ask; its {others:,} other images do not")
     return tests

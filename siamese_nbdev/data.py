@@ -114,6 +114,7 @@ def pictures_of(images:pd.DataFrame|Iterable) -> list[np.ndarray]:
 def titles_of(labels:pd.Series, ax:"Axes", columns:int) -> list[str]:
     "Write labels so that each fits above its picture; a missing one is left empty."
     figure = ax.get_figure(root=True)
+    assert figure is not None
     figure.draw_without_rendering()  # only then are the axes where they will be
     points = 72 * ax.get_window_extent().width / figure.dpi / columns
     texts = ["" if pd.isna(label) else str(label) for label in labels]

@@ -391,13 +391,13 @@ def draw_groups(ax:"Axes", points:np.ndarray, groups:np.ndarray, title:str) -> N
     import matplotlib.pyplot as plt
 
     is_identity = title == "label"
-    colors = plt.get_cmap("tab20" if is_identity else "Dark2").colors
+    colors = plt.get_cmap("tab20" if is_identity else "Dark2")
     names = sorted(set(groups))
     entries = []
     for number, name in enumerate(names):
         x, y = points[groups == name].T
         marker = "os^DvP"[(number // 20 if is_identity else number) % 6]
-        entries.append(ax.scatter(x, y, s=16, color=colors[number % len(colors)], marker=marker))
+        entries.append(ax.scatter(x, y, s=16, color=colors(number % colors.N), marker=marker))
     if len(names) <= 12:
         small = dict(fontsize=7, title_fontsize=7)
         place = dict(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

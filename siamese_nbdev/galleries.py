@@ -1135,6 +1135,7 @@ def write_words(ax:"Axes", rows:list[Row], tall:float, step:float, left_out:int)
 def points_in(ax:"Axes", columns:int, rows:list[Row]) -> float:
     "Measure how wide one column will be in somebody's axes, in points."
     figure = ax.get_figure(root=True)
+    assert figure is not None
     figure.draw_without_rendering()  # only then are the axes where they will be
     place = ax.get_window_extent()
     wide = 72 * place.width / figure.dpi / (columns + 1.1 + GAP)

@@ -865,7 +865,7 @@ noted_entries = ("folder", "median_shape", "image_size", "epochs", "predicted", 
 
 def all_paths(images:pd.DataFrame, problems:pd.DataFrame) -> pd.Series:
     "List every file that a plan knows, each once."
-    return pd.concat([images["path"], problems["path"]]).drop_duplicates()
+    return pd.Series(pd.concat([images["path"], problems["path"]])).drop_duplicates()
 
 
 def seen_from_here(paths:pd.Series, out:Path, places:dict|None) -> dict[str, str]:
@@ -898,11 +898,16 @@ def noted_options(notes:dict, out:Path) -> RunOptions:
         ) from error
 
 
+def identities_in(images:pd.DataFrame) -> str:
+    "Count the identities of some images, in words."
+    return counted(len(set(images["label"].dropna())), "identity")
+
+
 def plan_lines(plan:Plan) -> list[str]:
     "Put a plan into words, its notes left out."
     images = plan.images
     height, width = plan.median_shape
-    identities = f" of {counted(images['label'].nunique(), 'identity')}" if "label" in images else ""
+    identities = f" of {identities_in(images)}" if "label" in images else ""
     shape = f"mostly {height} x {width} pixels (height x width)"
     lines = [f"{counted(len(images), 'image')}{identities} in {plan.folder}, {shape}"]
     size = f"{plan.image_size[0]} x {plan.image_size[1]}"
@@ -911,7 +916,7 @@ def plan_lines(plan:Plan) -> list[str]:
         return [*lines, f"No labels, so nothing is trained or measured: {rest}"]
     for name, part in images.groupby("split"):
         only = ", only to be searched" if name == "index" else ""
-        lines.append(f"  {name}: {counted(len(part), 'image')} of {counted(part['label'].nunique(), 'identity')}{only}")
+        lines.append(f"  {name}: {counted(len(part), 'image')} of {identities_in(part)}{only}")
     return [*lines, f"Training at {size} for {counted(plan.epochs, 'epoch')}: {plan.predicted.in_words()}"]
 
 # %% ../nbs/11_pipeline.ipynb #d88d47b6
@@ -1326,7 +1331,7 @@ def training_in_words(out:Path, epochs:int, image_size:tuple[int, int], predicte
 def split_in_words(train:pd.DataFrame, valid:pd.DataFrame, test:pd.DataFrame) -> str:
     "Say how many images and identities each part has."
     return (
-        f"{counted(len(train), 'image')} of {counted(train['label'].nunique(), 'identity')} to train on, "
+        f"{counted(len(train), 'image')} of {identities_in(train)} to train on, "
         f"{len(valid):,} of {valid['label'].nunique()} to choose by, "
         f"{len(test):,} of {test['label'].nunique()} to test on; no identity in two of them"
     )

@@ -25,12 +25,14 @@ from siamese_nbdev.data import read_image, show_images
 from siamese_nbdev.embeddings import EmbeddingSet, plot_embeddings
 from siamese_nbdev.evaluation import hardest_pairs, hubs
 from siamese_nbdev.files import replacing
+from siamese_nbdev.galleries import is_missing
 from siamese_nbdev.neighbours import distances_between
 from siamese_nbdev.pipeline import (
     Plan,
     Results,
     execute_plan,
     figures_of,
+    identities_in,
     in_per_cent,
     need_labels,
     plan_lines,
@@ -230,6 +232,7 @@ def drawn(ax:"Axes", words:str, caption:str="") -> Figure:
 
     memory = io.BytesIO()
     figure = ax.get_figure(root=True)
+    assert figure is not None
     figure.savefig(memory, format="png", dpi=140, facecolor="white")
     plt.close(figure)
     return Figure(as_data(memory.getvalue(), "png"), words, caption)
@@ -237,7 +240,7 @@ def drawn(ax:"Axes", words:str, caption:str="") -> Figure:
 
 def picture_of(path:str, label:object=None, folder:str="") -> Picture:
     "Show a file with its label and its name, which is shorter below the folder of the run."
-    lines = [] if pd.isna(label) else [str(label)]
+    lines = [] if is_missing(label) else [str(label)]
     return Picture(shrunk(path), [*lines, short_name(path, folder)])
 
 
@@ -257,7 +260,7 @@ def verdict_of(plan:Plan, results:Results) -> list[str]:
         ]
     name = "trained" if results.use_trained else "frozen"
     figures = need_labels(results.scores)[name]
-    identities = counted(results.best.manifest["label"].nunique(), "test identity")
+    identities = counted(len(set(results.best.manifest["label"].dropna())), "test identity")
     first = in_per_cent(figures.loc["rank_1"])
     return [
         f"{results.advice}.",
@@ -283,7 +286,7 @@ def asked_of(plan:Plan) -> str:
     "Say what was asked, when, and of what."
     when = datetime.fromtimestamp((plan.out / "plan.json").stat().st_mtime)
     height, width = plan.image_size
-    people = f" of {counted(plan.images['label'].nunique(), 'identity')}" if plan.is_labelled else ""
+    people = f" of {identities_in(plan.images)}" if plan.is_labelled else ""
     return (
         f"Asked on {when.day} {when:%B %Y} at {when:%H:%M}: {counted(len(plan.images), 'image')}{people} in "
         f"{plan.folder}, seen at {height} x {width} pixels by {plan.options.backbone}."
@@ -334,10 +337,10 @@ def equal_files(plan:Plan) -> list[tuple[str, str]]:
     "List pairs of files with equal bytes, which `check_images` names in its sentences."
     doubles = plan.problems.loc[plan.problems["problem"].isin(["duplicate content", "two labels"])]
     pairs = []
-    for row in doubles.itertuples():
-        named = [path for path in plan.images["path"] if path in str(row.detail)]
-        if named and Path(str(row.path)).is_file():
-            pairs.append((str(row.path), max(named, key=len)))  # a longer name may hold a shorter one
+    for row in doubles.to_dict("records"):
+        named = [path for path in plan.images["path"] if path in row["detail"]]
+        if named and Path(row["path"]).is_file():
+            pairs.append((row["path"], max(named, key=len)))  # a longer name may hold a shorter one
     return list(dict.fromkeys(pairs))
 
 
@@ -456,18 +459,20 @@ def failures_section(plan:Plan, results:Results) -> Section:
     hard = hardest_pairs(results.best, top_k=4)
     titles = {"look alike": "two identities", "look different": "one identity"}
     groups = []
-    for pair in hard.itertuples():
-        words = f"{titles[str(pair.kind)]}, {pair.distance:.2f} apart"
-        groups.append(Group(words, [
-            picture_of(pair.path, pair.label, plan.folder), picture_of(pair.other, pair.other_label, plan.folder)
-        ]))
+    for pair in hard.to_dict("records"):
+        words = f"{titles[pair['kind']]}, {pair['distance']:.2f} apart"
+        first = picture_of(pair["path"], pair["label"], plan.folder)
+        second = picture_of(pair["other"], pair["other_label"], plan.folder)
+        groups.append(Group(words, [first, second]))
     asked = "Pairs that are hardest for the network. Ask of each: is the network wrong, or the label?"
     neighbours = min(10, len(results.best) - 1)
     often = hubs(results.best, top_k=neighbours).head(4)
     everywhere = [
-        Group(f"among the nearest {neighbours} of {counted(int(row.count_), 'image')}",
-              [picture_of(row.path, row.label, plan.folder)])
-        for row in often.rename(columns=dict(count="count_")).itertuples()
+        Group(
+            f"among the nearest {neighbours} of {counted(row['count'], 'image')}",
+            [picture_of(row["path"], row["label"], plan.folder)],
+        )
+        for row in often.to_dict("records")
     ]
     usual = f"Images that are near to many others; on average it would be {neighbours}. Are they blurred or badly cut?"
     return Section("Where it fails", [Pictures(groups, asked), Pictures(everywhere, usual)])
@@ -483,10 +488,11 @@ def labels_section(plan:Plan, results:Results) -> Section:
         "The network may be wrong, or the label. Beside each is the nearest image of the other identity."
     )
     groups = []
-    for row in suspects.head(FEW).itertuples():
-        other = nearest_of(results.index.embeddings, row.path, row.suggested)
-        pictures = [picture_of(row.path, row.label, plan.folder), picture_of(other, row.suggested, plan.folder)]
-        groups.append(Group(f"{100 * row.share:.0f} % of its neighbours' votes", pictures))
+    for row in suspects.head(FEW).to_dict("records"):
+        other = nearest_of(results.index.embeddings, row["path"], row["suggested"])
+        own = picture_of(row["path"], row["label"], plan.folder)
+        suggested = picture_of(other, row["suggested"], plan.folder)
+        groups.append(Group(f"{100 * row['share']:.0f} % of its neighbours' votes", [own, suggested]))
     command = Commands([f"siamese-nbdev labels {shlex.quote(str(plan.out))}"])
     return Section("Labels to look at", [Text(words), Pictures(groups), command])
 
@@ -506,8 +512,8 @@ def duplicates_section(plan:Plan, results:Results) -> Section:
     count = counted(len(results.duplicates), "pair", "are")
     blocks:list[Block] = [Text(f"{count} nearly the same to the network{across}. All of them are in duplicates.csv.")]
     groups = []
-    for pair in results.duplicates.head(FEW).itertuples():
-        groups.append(pair_group(f"{pair.distance:.2f} apart", [pair.path, pair.other], plan))
+    for pair in results.duplicates.head(FEW).to_dict("records"):
+        groups.append(pair_group(f"{pair['distance']:.2f} apart", [pair["path"], pair["other"]], plan))
     return Section("Near-duplicates", [*blocks, Pictures(groups)] if groups else blocks)
 
 
