@@ -347,6 +347,7 @@ def train_command(
     "Train a network on a folder, a fifth of its identities kept aside to judge by."
     from siamese_nbdev.pipeline import RunOptions, choose_epochs, choose_image_size, shapes_of, train_network
 
+    refuse_full(out, "run.json")
     options = RunOptions(
         backbone=backbone,
         seed=seed,
@@ -366,7 +367,6 @@ def train_command(
     model = build_network(backbone, size, embedding_size, seed)
     if mirror:
         warn_of_mirrors(model, images, strangers)
-    refuse_full(out, "a network")
     settings.out = out
     history = train_network(model, images, strangers, epochs, out, options)
     columns = ["epoch", "loss", "valid_rank_1", "valid_map"]
@@ -418,7 +418,7 @@ def embed_command(
         sep=separator_of(sep),
         encoding=encoding,
     )
-    refuse_full(out, "embeddings")
+    refuse_full(out, "vectors.npy")
     folder = find_model(model)
     if flip:
         check_flip(folder)
@@ -429,16 +429,21 @@ def embed_command(
     typer.echo(f"{counted(len(embeddings), 'embedding')} of {embeddings.vectors.shape[1]:,} numbers in {out}")
 
 
-def refuse_full(out:Path, what:str) -> None:
-    "Refuse to write into the folder of a run, or of another kind of thing: all of it would be mixed up."
-    kinds = {"plan.json": "a run", "model.json": "a network"}
-    if what != "embeddings":
-        kinds |= {"vectors.npy": "an embedding set"}
-    else:
-        kinds |= {"run.json": "a training"}
-    for name, kind in kinds.items():
-        if (out / name).exists():
-            raise InputError(f"Expected a folder for {what}, got {out}, which holds {kind}; choose another for --out")
+kinds_of_folder = {
+    "plan.json": "a run",
+    "run.json": "a training",
+    "model.json": "a network",
+    "vectors.npy": "an embedding set",
+}
+
+
+def refuse_full(out:Path, own:str) -> None:
+    "Refuse to write into a folder of another kind, which `own` names by its file: all of it would be mixed up."
+    for name, kind in kinds_of_folder.items():
+        if name != own and (out / name).exists():
+            raise InputError(
+                f"Expected a folder for {kinds_of_folder[own]}, got {out}, which holds {kind}; choose another for --out"
+            )
 
 
 def embed_found(folder:Path, found:"Found", flip:bool) -> "EmbeddingSet":

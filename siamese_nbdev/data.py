@@ -239,10 +239,7 @@ def values_shared(manifest:pd.DataFrame, column:str, keys:list[str]) -> list[str
 
 def leak(what:str, shared:list[str]) -> list[str]:
     "Put into words what stands on two sides, `what` in the singular; nothing where nothing does."
-    if not shared: return []
-    plural = what[:-1] + "ies" if what.endswith("y") else what + "s"
-    stand = f"1 {what} stands" if len(shared) == 1 else f"{len(shared)} {plural} stand"
-    return [f"{stand} on two sides ({name_some(shared)})"]
+    return [f"{counted(len(shared), what, 'stand')} on two sides ({name_some(shared)})"] if shared else []
 
 
 def compare_pictures(

@@ -336,9 +336,10 @@ def problem_blocks(plan:Plan) -> Iterator[Block]:
 def equal_files(plan:Plan) -> list[tuple[str, str]]:
     "List pairs of files with equal bytes, which `check_images` names in its sentences."
     doubles = plan.problems.loc[plan.problems["problem"].isin(["duplicate content", "two labels"])]
+    written = {now: before for before, now in plan.places.items()}  # sentences keep the names of their day
     pairs = []
     for row in doubles.to_dict("records"):
-        named = [path for path in plan.images["path"] if path in row["detail"]]
+        named = [path for path in plan.images["path"] if written.get(path, path) in row["detail"]]
         if named and Path(row["path"]).is_file():
             pairs.append((row["path"], max(named, key=len)))  # a longer name may hold a shorter one
     return list(dict.fromkeys(pairs))
