@@ -139,13 +139,23 @@ def is_stale(page: Path) -> bool:
 
 
 def drop_progress(notebook: dict) -> None:
-    "Remove progress bars from the outputs: they differ on every run and say nothing on a page."
+    "Remove progress bars and the empty lines round them, and join what they parted: they say nothing on a page."
     def is_bar(output: dict) -> bool:
-        return output.get("name") == "stderr" and "\r" in output.get("text", "")
+        text = output.get("text", "")
+        return output.get("name") == "stderr" and ("\r" in text or not text.strip())
 
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            cell["outputs"] = [output for output in cell["outputs"] if not is_bar(output)]
+        if cell["cell_type"] != "code":
+            continue
+        kept: list[dict] = []
+        for output in cell["outputs"]:
+            if is_bar(output):
+                continue
+            if kept and output["output_type"] == "stream" and kept[-1].get("name") == output["name"]:
+                kept[-1]["text"] += output["text"]
+            else:
+                kept.append(output)
+        cell["outputs"] = kept
 
 
 def as_jpeg(encoded: str, limit: int) -> str:
