@@ -84,6 +84,9 @@ Mirror = Annotated[bool, option(
     "Whether training may mirror pictures. --no-mirror: a mirror image is somebody else (hands, flukes, letters)."
 )]
 Resplit = Annotated[bool, option("Ignore the split that folders or CSV bring, and make a new one.", "--resplit")]
+Folds = Annotated[int|None, option(
+    "Parts of cross-validation, which chooses where few identities are set aside. 0: none. Default: 4, if it is short."
+)]
 Levels = Annotated[str|None, option(
     "Level of sub-folders that names the identity: 1, 2 or, for both, 1,2. Default: all of them.", "--depth"
 )]
@@ -178,10 +181,10 @@ def demo_command(
     About three minutes on 2 cores, no network needed.
     """
     from siamese_nbdev.pedestrians import make_pedestrians
-    from siamese_nbdev.pipeline import compare_networks
+    from siamese_nbdev.pipeline import RunOptions, compare_networks
 
     set_aside(out)
-    compare_networks(make_pedestrians(data), out, (128, 64), epochs, say=typer.echo)
+    compare_networks(make_pedestrians(data), out, (128, 64), epochs, options=RunOptions(folds=0), say=typer.echo)
     typer.echo(f"\nIn {out}: model/, embeddings/, history.csv, metrics.json, closest.png")
 
 
@@ -201,6 +204,7 @@ def run_command(
     seed:Seed=default_seed,
     mirror:Mirror=True,
     resplit:Resplit=False,
+    folds:Folds=None,
     depth:Levels=None,
     splits:Splits=None,
     pattern:Pattern=None,
@@ -222,6 +226,7 @@ def run_command(
         seed=seed,
         mirror=mirror,
         resplit=resplit,
+        folds=folds,
         depth=depth_of(depth),
         splits=splits,
         pattern=pattern,
@@ -293,7 +298,8 @@ def finish_run(plan:"Plan", report:bool) -> None:
     settings.out = plan.out
     results = execute_plan(plan, say=typer.echo)
     across = " across identities" if plan.is_labelled else ""
-    measured = ["model/", "embeddings/", "frozen/", "history.csv", "metrics.json", "copies.csv", "labels.csv"]
+    model = f"{results.folder.relative_to(plan.out).as_posix()}/" if results.folder else ""
+    measured = [model, "embeddings/", "frozen/", "history.csv", "metrics.json", "copies.csv", "labels.csv"]
     kept = ["index/", *(measured if plan.is_labelled else []), "duplicates.csv", "closest.png"]
     for line in problems_in_words(plan):
         typer.echo(line)

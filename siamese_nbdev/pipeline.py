@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -22,6 +23,18 @@ import pandas as pd
 
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_path, check_whole, counted
+from siamese_nbdev.choosing import (
+    FEWEST,
+    SURE,
+    Choice,
+    Gain,
+    advise,
+    advise_recipe,
+    cross_validate,
+    gain_of_training,
+    questions_of,
+    recipes,
+)
 from siamese_nbdev.data import (
     audit_split,
     check_images,
@@ -34,9 +47,7 @@ from siamese_nbdev.data import (
 )
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.evaluation import (
-    compare_retrieval,
     copies_within,
-    evaluate_queries,
     evaluate_retrieval,
     find_label_errors,
     near_duplicates,
@@ -96,87 +107,6 @@ def metrics_table(
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-# %% ../nbs/11_pipeline.ipynb #37ce6ff2
-@dataclass(frozen=True)
-class Gain:
-    "What training brought: the difference of mAP on the same images; its text is the sentence."
-    difference:float # Trained minus frozen, in [-1, 1]
-    low:float # Lower and ...
-    high:float # ... upper end of its 95 % interval over identities
-    split:str # Whose images asked: "valid" or "test"
-    identities:int=0 # How many of them
-
-    @property
-    def needed(self) -> int|None:
-        "Estimate how many identities would tell this difference from chance: intervals narrow with the square root."
-        if not self.difference:
-            return None
-        half = (self.high - self.low) / 2
-        return math.ceil(self.identities * (half / self.difference) ** 2)
-
-    def __str__(self) -> str:
-        "Put the difference and its interval into words."
-        difference = f"{100 * self.difference:+.1f} points of mAP"
-        interval = f"95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
-        return f"{difference} ({interval}) on the {self.split} identities"
-
-
-def questions_of(embeddings:EmbeddingSet) -> tuple[EmbeddingSet, EmbeddingSet|None]:
-    "Tell queries from gallery where the user's folders or splits do; None lets every image query all others."
-    if "role" not in embeddings.manifest:
-        return embeddings, None
-    is_query = (embeddings.manifest["role"] == "query").to_numpy(bool)
-    if is_query.all() or not is_query.any():
-        return embeddings, None
-    return embeddings.select(is_query), embeddings.select(~is_query)
-
-
-def gain_of_training(
-    frozen:EmbeddingSet, # Some images, embedded by the frozen backbone
-    trained:EmbeddingSet, # The same images, embedded by the trained network
-    split:str, # Which images they are: "valid" or "test"
-) -> Gain:
-    "Compare the two networks, paired by query."
-    before = evaluate_queries(*questions_of(frozen))
-    after = evaluate_queries(*questions_of(trained))
-    gain = compare_retrieval(before, after, flips=1).loc["mean_average_precision"]
-    identities = before.loc[before["mean_average_precision"].notna(), "label"].nunique()
-    return Gain(float(gain["difference"]), float(gain["low"]), float(gain["high"]), split, identities)
-
-# %% ../nbs/11_pipeline.ipynb #1ac36b97
-@dataclass(frozen=True)
-class Choice:
-    "Which of the two networks to use; kept as `choice.json`."
-    use_trained:bool # The trained network, else the frozen backbone
-    advice:str # Why, in a sentence
-
-
-def advise(
-    gain:Gain, # On the valid identities; on those of the test only where there are no valid ones
-) -> Choice:
-    "Take the trained network only if it is better beyond chance: the frozen backbone has no doubt to clear up."
-    if gain.low > 0:
-        return Choice(True, f"Training helped: {gain}. {chosen_by(gain)}Use the trained network")
-    if gain.high < 0:
-        return Choice(False, f"Training did harm: {gain}. {chosen_by(gain)}Keep the frozen backbone")
-    doubt = f"The interval holds zero{more_would_tell(gain)}"
-    return Choice(False, f"Whether training helped cannot be told: {gain}. {doubt}. Keep the frozen backbone")
-
-
-def chosen_by(gain:Gain) -> str:
-    "Say so where the test had to choose."
-    if gain.split != "test":
-        return ""
-    return "They had to choose, because none were set aside for it, so their own figures flatter a little. "
-
-
-def more_would_tell(gain:Gain) -> str:
-    "Say how many identities would have told, where that is a number anybody could collect."
-    if gain.needed is None or not gain.identities < gain.needed < 10_000:
-        return ""
-    needed = f"about {gain.needed:,} identities to tell from chance, not {gain.identities}"
-    return f"; a difference of this size takes {needed}"
 
 # %% ../nbs/11_pipeline.ipynb #6c6f88ec
 def choose_image_size(
@@ -330,13 +260,17 @@ class Prediction(NamedTuple):
 
     def in_words(self) -> str:
         "Put a prediction into words that promise no more than it can hold."
-        if self.seconds < 100:
-            spent = counted(max(1, round(self.seconds)), "second")
-        elif self.seconds < 6000:
-            spent = f"{self.seconds / 60:.0f} minutes"
-        else:
-            spent = f"{self.seconds / 3600:.1f} hours"
-        return f"about {spent} and {self.memory / 1e9:.1f} GB of memory on {usual_device().type}"
+        memory = f"{self.memory / 1e9:.1f} GB of memory on {usual_device().type}"
+        return f"about {time_in_words(self.seconds)} and {memory}"
+
+
+def time_in_words(seconds:float) -> str:
+    "Write a time as coarsely as it can be foreseen."
+    if seconds < 100:
+        return counted(max(1, round(seconds)), "second")
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
 
 
 def predict_training(
@@ -462,6 +396,7 @@ class RunOptions:
     seed:int = 42 # Of the split and of training
     mirror:bool = True # Training may mirror pictures
     resplit:bool = False # The split that the user brought is ignored
+    folds:int|None = None # Parts of cross-validation; 0 for none, None for four where time allows
     depth:Depth|None = None # Level of folders that names the identity
     splits:bool|None = None # Whether folders such as `train` and `val` mean a split
     pattern:str|None = None # Names of files say who is who, by this regular expression
@@ -473,6 +408,8 @@ class RunOptions:
     def __post_init__(self):
         "Refuse what no run can have, before anything is read."
         check_whole("seed", self.seed, 0)
+        if self.folds is not None and self.folds != 0:
+            check_whole("folds", self.folds, 2, advice="0 is for no cross-validation")
         for name in ("mirror", "resplit"):
             check_choice(name, getattr(self, name), (True, False))
         if isinstance(self.depth, list):  # as JSON has it
@@ -919,6 +856,33 @@ def plan_lines(plan:Plan) -> list[str]:
         lines.append(f"  {name}: {counted(len(part), 'image')} of {identities_in(part)}{only}")
     return [*lines, f"Training at {size} for {counted(plan.epochs, 'epoch')}: {plan.predicted.in_words()}"]
 
+# %% ../nbs/11_pipeline.ipynb #ch110004
+FOLD_SECONDS = 900  # that cross-validation may take unasked
+USUAL_FOLDS = 4
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    "What cross-validation would do."
+    identities:int # Set aside once each
+    seconds:float # That it takes
+    is_wanted:bool # Enough identities, and asked for or short enough
+
+    def __str__(self) -> str:
+        "Put it into words."
+        identities = counted(self.identities, "identity")
+        return f"cross-validation, {identities} set aside once each: about {time_in_words(self.seconds)}"
+
+
+def foresee_folds(train:pd.DataFrame, valid:pd.DataFrame, predicted:Prediction, folds:int|None) -> CrossValidation:
+    "Count who can be set aside, and what it costs to train for each part, by each recipe."
+    pool = pd.concat([train, valid])
+    identities = len(set(pool.loc[is_askable(pool), "label"]))
+    parts = USUAL_FOLDS if folds is None else folds
+    seconds = parts * predicted.seconds * sum(recipe.share for recipe in recipes.values())
+    may_last = folds is not None or seconds <= FOLD_SECONDS
+    return CrossValidation(identities, seconds, bool(parts) and identities >= FEWEST and may_last)
+
 # %% ../nbs/11_pipeline.ipynb #d88d47b6
 def plan_run(
     path:str|Path, # Folder of images, or a CSV with the columns path and label
@@ -931,6 +895,7 @@ def plan_run(
     seed:int|None=None, # Of the split and of training; None takes 42, or what was planned
     mirror:bool|None=None, # False: a mirror image is somebody else, so training mirrors none
     resplit:bool|None=None, # True: ignore the split that the folder or the CSV brings
+    folds:int|None=None, # Parts of cross-validation, from 2; 0 for none; None for four, where time allows
     depth:int|tuple[int, ...]|None=None, # Level of sub-folders that names the identity, from 1, or several
     splits:bool|None=None, # Whether folders such as `train` and `val` mean a split; None looks
     pattern:str|None=None, # Names of files say who is who, by a regular expression; "market1501" is known
@@ -940,7 +905,7 @@ def plan_run(
     encoding:str|None=None, # How the CSV is written; None finds out
 ) -> Plan:
     "Look at a folder, split its identities, and foresee what training will cost."
-    asked:dict[str, Any] = dict(backbone=backbone, seed=seed, mirror=mirror, resplit=resplit)
+    asked:dict[str, Any] = dict(backbone=backbone, seed=seed, mirror=mirror, resplit=resplit, folds=folds)
     asked |= dict(depth=depth, splits=splits, pattern=pattern)
     asked |= dict(path_column=path_column, label_column=label_column, sep=sep, encoding=encoding)
     chosen = {name: value for name, value in asked.items() if value is not None}
@@ -1052,6 +1017,11 @@ def plan_training(
     epochs = epochs or choose_epochs(len(train))
     model = SiameseNet(options.backbone, pretrained=True, image_size=image_size)
     predicted = predict_training(model, train, valid, epochs, mirror=options.mirror)
+    foreseen = foresee_folds(train, valid, predicted, options.folds)
+    askable = len(set(valid.loc[is_askable(valid), "label"])) if len(valid) else 0
+    if foreseen.is_wanted and askable < SURE:
+        few = counted(askable, "identity", "are") if askable else "no identity is there"
+        notes.append(f"{few} {'few ' if askable else ''}to choose by, so there follows {foreseen}")
     if options.mirror:
         notes += note_of_mirrors(model.to(usual_device()), pd.concat([train, valid], ignore_index=True))
     return TrainingPlan(epochs, predicted, notes)
@@ -1290,32 +1260,124 @@ def compare_networks(
 ) -> Comparison:
     "Measure the frozen backbone, train, embed, evaluate, search and draw; leave every result in `out`."
     train, valid, test = (manifest.loc[manifest["split"] == name] for name in ("train", "valid", "test"))
+    contest = Contest(train, valid, image_size, epochs, out, options)
     say(split_in_words(train, valid, test))
     say("1/4  frozen ImageNet backbone on the test identities")
     backbone = frozen_backbone(image_size, options.backbone)
     frozen = embed_images(backbone, test)
     scores = dict(frozen=evaluate_retrieval(*questions_of(frozen)))
-    model = new_network(image_size, options)
-    predicted = predicted or predict_training(model, train, valid, epochs, mirror=options.mirror)
+    new = new_network(image_size, options)
+    predicted = predicted or predict_training(new, train, valid, epochs, mirror=options.mirror)
     say(f"2/4  {training_in_words(out, epochs, image_size, predicted)}")
-    model, history = train_or_resume(model, train, valid, epochs, out, options)
-    choice, threshold = judge_on_valid(backbone, model, valid)
-    note_threshold(out / "model", threshold)
-    note_mirror(out / "model", options.mirror)
+    used, choice = train_and_choose(contest, backbone, predicted, say)
     say("3/4  trained network on the test identities")
-    trained = embed_images(model, test)
+    trained = embed_images(used.network, test)
     scores["trained"] = evaluate_retrieval(*questions_of(trained))
     gain = gain_of_training(frozen, trained, "test")
     choice = choice or advise(gain)
-    network = model if choice.use_trained else backbone
+    network = used.network if choice.use_trained else backbone
     copies = measure_without_copies(frozen, trained)
-    comparison = Comparison(frozen, trained, scores, history, choice, threshold, copies, network)
+    comparison = Comparison(frozen, trained, scores, used.history, choice, used.threshold, copies, network)
     say("4/4  closest images")
     save_comparison(out, comparison)
     say(f"\n{copies.above(scores)}\n")
     reading = "Test identities were never trained on; in brackets, 95 % intervals over identities."
     say(f"{reading} From frozen to trained: {gain}.\n{choice.advice}.")
     return comparison
+
+# %% ../nbs/11_pipeline.ipynb #ch110002
+@dataclass(frozen=True, eq=False)
+class Contest:
+    "What the networks of a run are trained on, and how."
+    train:pd.DataFrame # Images to train on
+    valid:pd.DataFrame # Images to choose by; may be empty
+    image_size:tuple[int, int] # Height and width of the network's input
+    epochs:int # Passes over the training images, by the usual recipe
+    out:Path # Folder of the run
+    options:"RunOptions" # Backbone, seed, cross-validation, and whether training may mirror pictures
+
+    def folder(self, recipe:str) -> Path:
+        "Return the folder of the network that was trained by a recipe: the usual one's is that of the run."
+        return self.out if recipe == "usual" else self.out / recipe
+
+    def epochs_of(self, recipe:str) -> int:
+        "Return for how many epochs a recipe trains."
+        return max(1, round(self.epochs * recipes[recipe].share))
+
+
+@dataclass(eq=False)
+class Trained:
+    "A network that a run trained."
+    network:"SiameseNet"
+    history:pd.DataFrame # One row for each epoch
+    gain:Gain|None # On the valid images; None without them
+    threshold:Threshold|None # Fitted on the valid images; None without them, or with too few
+
+
+def train_and_choose(
+    contest:Contest, # Who trains and who chooses
+    backbone:"SiameseNet", # The frozen backbone
+    predicted:Prediction, # What training takes
+    say:Say, # Told how far things are
+) -> tuple[Trained, Choice|None]: # The network to measure, and which to use; None where only the test can choose
+    "Train by the usual recipe, choose, and train by another one if that was chosen."
+    used = train_by("usual", contest, backbone)
+    choice = advise(used.gain) if used.gain else None
+    is_sure = used.gain is not None and used.gain.is_clear and used.gain.identities >= SURE
+    if is_sure or not may_cross_validate(contest, predicted, say):
+        return used, choice
+    choice = choose_by_folds(contest, backbone, say)
+    if choice.use_trained and choice.recipe != "usual":
+        say(f"     training by the {choice.recipe} recipe")
+        used = train_by(choice.recipe, contest, backbone)
+    return used, choice
+
+
+def train_by(recipe:str, contest:Contest, backbone:"SiameseNet") -> Trained:
+    "Train by a recipe, or go on where that was interrupted, and judge the network on the valid images."
+    folder = contest.folder(recipe)
+    options = contest.options
+    model, history = train_or_resume(recipe, contest)
+    gain, threshold = judge_on_valid(backbone, model, contest.valid)
+    note_threshold(folder / "model", threshold)
+    note_mirror(folder / "model", options.mirror)
+    return Trained(model, history, gain, threshold)
+
+# %% ../nbs/11_pipeline.ipynb #ch110003
+def may_cross_validate(contest:Contest, predicted:Prediction, say:Say) -> bool:
+    "Tell whether cross-validation can tell anything and may take its time; say so where it would take too long."
+    foreseen = foresee_folds(contest.train, contest.valid, predicted, contest.options.folds)
+    if foreseen.is_wanted:
+        say(f"     {foreseen}")
+    elif contest.options.folds is None and foreseen.identities >= FEWEST:
+        say(f"Note: left out, as it is long: {foreseen}; --folds {USUAL_FOLDS} (folds={USUAL_FOLDS}) asks for it")
+    return foreseen.is_wanted
+
+
+def choose_by_folds(contest:Contest, backbone:"SiameseNet", say:Say) -> Choice:
+    "Judge each recipe by cross-validation, and choose among their networks and the frozen backbone."
+    options = contest.options
+    frozen = embed_images(backbone, pd.concat([contest.train, contest.valid]), progress=False)
+    gains = {}
+    for recipe in recipes:
+        gains[recipe] = cross_validate(
+            frozen,
+            partial(train_and_embed, recipe, contest),
+            seed=options.seed,
+            folds=options.folds or USUAL_FOLDS,
+            keep=contest.out / "folds" / recipe,
+        )
+        say(f"     {recipe} recipe: {gains[recipe]}")
+    return advise_recipe(gains)
+
+
+def train_and_embed(recipe:str, contest:Contest, others:pd.DataFrame, aside:pd.DataFrame) -> EmbeddingSet:
+    "Train a network by a recipe on some images, in memory, and embed other ones."
+    options = contest.options
+    model = new_network(contest.image_size, options, recipe)
+    rate = recipes[recipe].learning_rate
+    train_network(model, others, aside[:0], contest.epochs_of(recipe), None, options, rate)
+    return embed_images(model, aside, progress=False)
 
 # %% ../nbs/11_pipeline.ipynb #cf45a9ea
 def training_in_words(out:Path, epochs:int, image_size:tuple[int, int], predicted:Prediction) -> str:
@@ -1344,30 +1406,35 @@ def frozen_backbone(image_size:tuple[int, int], backbone:str=RunOptions.backbone
     return SiameseNet(backbone, pretrained=True, head=None, image_size=image_size).to(usual_device())
 
 
-def new_network(image_size:tuple[int, int], options:RunOptions) -> "SiameseNet":
+def new_network(image_size:tuple[int, int], options:RunOptions, recipe:str="usual") -> "SiameseNet":
     "Build the network to train; its head starts from random numbers, the same ones every time."
     import torch
 
     from siamese_nbdev.model import SiameseNet
 
     torch.manual_seed(options.seed)
-    return SiameseNet(options.backbone, pretrained=True, image_size=image_size)
+    model = SiameseNet(options.backbone, pretrained=True, image_size=image_size)
+    return model if recipes[recipe].batchnorm else model.freeze_backbone(batchnorms(model))
 
 
-def train_or_resume(
-    model:"SiameseNet", # Network to train
-    train:pd.DataFrame, # Images to train on
-    valid:pd.DataFrame, # Images to judge by; may be empty
-    epochs:int, # Passes over the training images
-    out:Path, # Folder of the run
-    options:RunOptions=RunOptions(), # Its seed, and whether pictures may be mirrored
-) -> "tuple[SiameseNet, pd.DataFrame]": # The trained network and its history
-    "Train, or go on from the last checkpoint of a training that was interrupted."
-    if (out / "run.json").exists():
+def batchnorms(model:"SiameseNet") -> tuple[str, ...]:
+    "Name the BatchNorm layers of a backbone; other backbones have none."
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return tuple(name for name, layer in model.backbone.named_modules() if isinstance(layer, _BatchNorm))
+
+
+def train_or_resume(recipe:str, contest:Contest) -> "tuple[SiameseNet, pd.DataFrame]":
+    "Train by a recipe, or go on from the last checkpoint of a training that was interrupted."
+    folder = contest.folder(recipe)
+    if (folder / "run.json").exists():
         from siamese_nbdev.training import resume
 
-        return resume(out)
-    return model, train_network(model, train, valid, epochs, out, options)
+        return resume(folder)
+    model = new_network(contest.image_size, contest.options, recipe)
+    epochs = contest.epochs_of(recipe)
+    rate = recipes[recipe].learning_rate
+    return model, train_network(model, contest.train, contest.valid, epochs, folder, contest.options, rate)
 
 
 def train_network(
@@ -1375,8 +1442,9 @@ def train_network(
     train:pd.DataFrame, # Images to train on
     valid:pd.DataFrame, # Images to judge by; may be empty
     epochs:int, # Passes over the training images
-    out:Path, # Folder for everything that comes out
+    out:Path|None, # Folder for everything that comes out; None keeps it in memory, and shows no progress
     options:RunOptions, # Seed, and whether pictures may be mirrored
+    learning_rate:float=recipes["usual"].learning_rate, # As `fit` takes it
 ) -> pd.DataFrame: # History, one row for each epoch
     "Train, contradictions allowed, because they were told before; note whether a mirror image is somebody else."
     from siamese_nbdev.dataset import choose_transform
@@ -1391,10 +1459,13 @@ def train_network(
             epochs=epochs,
             out=out,
             seed=options.seed,
+            learning_rate=learning_rate,
             transform=choose_transform("auto", epochs, options.mirror),
             allow_contradictions=True,
+            progress=out is not None,
         )
-    note_mirror(out / "model", options.mirror)
+    if out is not None:
+        note_mirror(out / "model", options.mirror)
     return history
 
 
@@ -1402,13 +1473,13 @@ def judge_on_valid(
     backbone:"SiameseNet", # The frozen backbone
     model:"SiameseNet", # The trained network
     valid:pd.DataFrame, # Images to choose by; may be empty
-) -> tuple[Choice|None, Threshold|None]: # Which network to use, and the trained one's threshold; None without images
-    "Embed the valid images with both networks, choose between them, and fit the threshold."
+) -> tuple[Gain|None, Threshold|None]: # What training brought, and the trained one's threshold; None without images
+    "Embed the valid images with both networks, compare them, and fit the threshold."
     if not len(valid):
         return None, None
     before = embed_images(backbone, valid, progress=False)
     after = embed_images(model, valid, progress=False)
-    return advise(gain_of_training(before, after, "valid")), threshold_from(after)
+    return gain_of_training(before, after, "valid"), threshold_from(after)
 
 # %% ../nbs/11_pipeline.ipynb #5c6f1799
 def save_comparison(out:Path, comparison:Comparison) -> None:
@@ -1420,7 +1491,7 @@ def save_comparison(out:Path, comparison:Comparison) -> None:
     hits = search(best, best, top_k=8)
     draw_closest(hits_of(hits, choose_queries(hits)), out / "closest.png")
     save_copies(out, comparison.copies)
-    write_json(out / "choice.json", dict(use_trained=choice.use_trained, advice=choice.advice))
+    write_json(out / "choice.json", asdict(choice))
     write_json(out / "metrics.json", {name: table.to_dict("index") for name, table in comparison.scores.items()})
 
 
@@ -1444,17 +1515,29 @@ def read_comparison(out:Path) -> Comparison|None:
     "Read what was measured; None where that is not finished."
     if not (out / "metrics.json").exists():
         return None
-    choice = read_json(out / "choice.json")
+    choice = read_choice(out)
     scores = read_json(out / "metrics.json")
     return Comparison(
         frozen=EmbeddingSet.load(out / "frozen"),
         trained=EmbeddingSet.load(out / "embeddings"),
         scores={name: pd.DataFrame.from_dict(table, orient="index") for name, table in scores.items()},
-        history=read_rows(out / "history.csv"),
-        choice=Choice(choice["use_trained"], choice["advice"]),
-        threshold=noted_threshold(out / "model"),
+        history=read_rows(folder_of(out, choice) / "history.csv"),
+        choice=choice,
+        threshold=noted_threshold(folder_of(out, choice) / "model"),
         copies=read_copies(out),
     )
+
+
+def read_choice(out:Path) -> Choice:
+    "Read which network was chosen; earlier runs knew one recipe only."
+    notes = read_json(out / "choice.json")
+    tried = tuple((recipe, Gain(**gain)) for recipe, gain in notes.get("tried", ()))
+    return Choice(notes["use_trained"], notes["advice"], notes.get("recipe", "usual"), tried)
+
+
+def folder_of(out:Path, choice:Choice) -> Path:
+    "Return the folder of the trained network that was measured."
+    return out / choice.recipe if choice.use_trained and choice.recipe != "usual" else out
 
 
 def write_json(file:Path, content:dict) -> None:
@@ -1487,6 +1570,8 @@ class Results:
     presence:Presence|None=None # Up to which distance somebody counts as being in the index
     use_trained:bool=False # Whether the index holds the trained network
     advice:str="" # Why
+    tried:tuple[tuple[str, Gain], ...]=() # Recipes that were cross-validated, with their gains
+    folder:Path|None=None # Where the trained network lies
 
     @property
     def best(self) -> EmbeddingSet:
@@ -1567,6 +1652,8 @@ def execute_plan(
         presence=images.presence,
         use_trained=comparison.choice.use_trained,
         advice=comparison.choice.advice,
+        tried=comparison.choice.tried,
+        folder=folder_of(plan.out, comparison.choice) / "model",
     )
 
 # %% ../nbs/11_pipeline.ipynb #6a716853
@@ -1654,7 +1741,7 @@ def network_to_use(plan:Plan, comparison:Comparison|None) -> "SiameseNet":
         return frozen_backbone(plan.image_size, plan.options.backbone)
     from siamese_nbdev.model import load_model
 
-    return load_model(plan.out / "model").to(usual_device())
+    return load_model(folder_of(plan.out, comparison.choice) / "model").to(usual_device())
 
 
 def threshold_to_use(comparison:Comparison|None, embeddings:EmbeddingSet) -> Threshold|None:

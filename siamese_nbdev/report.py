@@ -383,9 +383,22 @@ def training_section(plan:Plan, results:Results) -> Section:
     ]
     if len(copies.pairs):
         blocks.append(Text(str(copies)))
-    words = f"The loss, and how well training and unseen identities are found, over {counted(plan.epochs, 'epoch')}."
-    blocks.append(drawn(plot_history(need_labels(results.history)), words, "The training, epoch by epoch."))
+    if results.tried:
+        blocks.append(recipes_tried(results))
+    history = need_labels(results.history)
+    words = f"The loss, and how well training and unseen identities are found, over {counted(len(history), 'epoch')}."
+    blocks.append(drawn(plot_history(history), words, "The training, epoch by epoch."))
     return Section("Before and after training", blocks)
+
+
+def recipes_tried(results:Results) -> Table:
+    "Show what cross-validation said of each recipe."
+    rows = []
+    for recipe, gain in results.tried:
+        figures = [f"{100 * value:+.1f}" for value in (gain.difference, gain.low, gain.high)]
+        rows.append([f"{recipe} recipe", figures[0], f"{figures[1]} to {figures[2]}", f"{gain.identities:,}"])
+    columns = ["", "points of mAP", "95 % interval", "identities"]
+    return Table(columns, rows, "Cross-validation: gain over the frozen backbone, each identity set aside once")
 
 
 def draw_scores(scores:dict[str, pd.DataFrame]) -> "Axes":

@@ -54,11 +54,13 @@ def test_run_on_real_photographs(tmp_path):
     with zipfile.ZipFile(faces) as archive:
         half = [name for name in archive.namelist() if Path(name).parent.name in {f"s{n}" for n in range(1, 21)}]
         archive.extractall(tmp_path / "faces", half)
-    done = command("run", tmp_path / "faces", "--epochs", 2, "--out", out, "--no-report")
+    done = command("run", tmp_path / "faces", "--epochs", 2, "--folds", 2, "--out", out, "--no-report")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "120 images of 12 identities to train on, 40 of 4 to choose by, 40 of 4 to test on" in done.stdout
     assert "2 epochs at 96 x 96: about" in done.stdout
-    assert done.stdout.count("points of mAP (95 % interval") == 2  # on valid, which chooses, and on test
+    assert "cross-validation, 16 identities set aside once each: about" in done.stdout
+    figures = done.stdout.count("points of mAP (95 % interval")
+    assert figures == 4  # of two recipes, in the advice, and on test
     scores = json.loads((out / "metrics.json").read_text())
     assert scores["trained"]["rank_1"]["value"] > 0.8
     assert scores["frozen"]["rank_1"]["value"] > 0.5
@@ -97,7 +99,7 @@ def test_package_works_without_nbdev():
     assert done.stdout.strip() == "trained", done.stderr
 
 
-short = ["--epochs", 1, "--image-size", 64, 64]
+short = ["--epochs", 1, "--folds", 0, "--image-size", 64, 64]
 
 
 def draw(folder, names, images=2):
