@@ -5,8 +5,8 @@ aside, and the recipe or the frozen backbone that it chooses. The test identitie
 the network in use bring there, compared with the frozen backbone? An interval below zero is a wrong choice.
 
 Without folders the sets are those that come with the project or lie in the folder shared beside it. Others that the
-results hold were made from packages of a distribution or of npm: emoji of four makers (`emoji-datasource-apple`,
-`-google`, `-twitter`, `-facebook`; one folder per character), icons of the same name in seven themes (`gnome`, `oxygen`,
+results hold were made from packages of a distribution or of npm: emoji of four makers, one folder per character
+(`emoji-datasource-apple`, `-google`, `-twitter`, `-facebook`), icons of one name in seven themes (`gnome`, `oxygen`,
 `mate`, `nuoveXT2`, `Faenza`, `elementary-xfce`, `Moka`), and the drawings of `tuxpaint-stamps-default` as they lie.
 """
 import json
@@ -109,9 +109,9 @@ def in_points(gain: Gain) -> str:
 
 def main():
     parser = options(__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="*", type=Path, help="one sub-folder per identity; none: the sets that are here")
+    parser.add_argument("folders", nargs="*", type=Path, help="one sub-folder per identity each")
     parser.add_argument("--epochs", type=int, help="passes over the training images; left out, the run chooses")
-    parser.add_argument("--kept", type=Path, help="JSON file that keeps finished sets, so that a second call goes on")
+    parser.add_argument("--kept", type=Path, help="JSON file of finished sets, to go on with")
     chosen = parser.parse_args()
     kept = json.loads(chosen.kept.read_text()) if chosen.kept and chosen.kept.exists() else {}
     place = Path(tempfile.mkdtemp())
