@@ -99,7 +99,8 @@ def test_package_works_without_nbdev():
     assert done.stdout.strip() == "trained", done.stderr
 
 
-short = ["--epochs", 1, "--folds", 0, "--image-size", 64, 64]
+short = ["--epochs", 1, "--image-size", 64, 64]
+quick = [*short, "--folds", 0, "--no-report"]
 
 
 def draw(folder, names, images=2):
@@ -141,7 +142,7 @@ def test_names_of_runs(here, shell):
     "Folders that differ behind a dot get two runs, and folders are called as they like."
     for name in ("my photos.v1", "my photos.v2"):
         draw(name, ["A$^$B", "<b>", "漢字", "d"])
-        status, text, errors = shell("run", name, *short, "--no-report")
+        status, text, errors = shell("run", name, *quick)
         assert status == 0 and Path("runs", name, "metrics.json").exists(), errors
         assert f"--index 'runs/{name}'" in text
     Path("t.v2.csv").write_text("path,label\n")
@@ -158,7 +159,7 @@ def test_run_twice_in_a_folder(here, shell, monkeypatch):
     run = Path("runs", "photos")
     listed = []
     for _ in range(2):
-        status, text, errors = shell("run", ".", *short, "--no-report")
+        status, text, errors = shell("run", ".", *quick)
         assert status == 0, errors
         listed.append(pd.read_csv(run / "images.csv")["path"].tolist())
         status, _, errors_of_search = shell("search", "d/0.png", "--index", run, "--picture", "d/found.png", "--all")
@@ -166,7 +167,7 @@ def test_run_twice_in_a_folder(here, shell, monkeypatch):
     assert listed[0] == listed[1] and len(listed[0]) == 8
     assert errors.count("Left out 1 picture that a search or a run drew") == 1
     assert errors.count("folders of our own results") == 1
-    status, text, errors = shell("run", ".", "--out", "d/result", *short, "--no-report")
+    status, text, errors = shell("run", ".", "--out", "d/result", *quick)
     assert status == 0 and pd.read_csv("d/result/images.csv")["path"].tolist() == listed[0], errors
     for place in (".", "..", "d/../"):
         status, _, errors = shell("run", ".", "--out", place)
@@ -199,7 +200,7 @@ def test_splits_of_the_users_own(here, shell):
     draw("parted/val", "gh")
     status, text, errors = shell("train", "parted", "--out", "net", *short)
     assert status == 0 and len(pd.read_csv("net/valid.csv")) == 4, errors
-    status, text, errors = shell("run", "parted", *short, "--no-report")
+    status, text, errors = shell("run", "parted", *quick)
     assert status == 0 and errors.count("2 identities of train (4 images) set aside") == 1, errors
     assert "8 images of 4 identities to train on, 4 of 2 to choose by, 4 of 2 to test on" in text
     draw("closed/train", "abcdef")
@@ -207,8 +208,8 @@ def test_splits_of_the_users_own(here, shell):
     for call in (["run"], ["train", "--out", "closed_net"]):
         status, _, errors = shell(call[0], "closed", *call[1:], *short)
         assert status == 2 and "--resplit" in errors, errors
-        quick = ["--no-report"] if call[0] == "run" else []
-        status, text, errors = shell(call[0], "closed", *call[1:], *short, *quick, "--resplit")
+        also = ["--no-report"] if call[0] == "run" else []
+        status, text, errors = shell(call[0], "closed", *call[1:], *short, *also, "--resplit")
         assert status == 0 and "your own split is ignored, on request" in errors, errors
 
 
@@ -220,7 +221,7 @@ def test_contradictions(here, shell):
     assert status == 2 and "--allow-contradictions" in errors, errors
     status, _, errors = shell("train", "torn", "--out", "net", *short, "--allow-contradictions")
     assert status == 0 and errors.count("hold the same bytes") == 1, errors
-    status, text, errors = shell("run", "torn", *short, "--no-report")
+    status, text, errors = shell("run", "torn", *quick)
     assert status == 0 and errors.count("hold the same bytes") == 1, errors
 
 
@@ -228,7 +229,7 @@ def test_tables_and_levels(here, shell):
     "A table without labels can be embedded and searched; a level of folders can be named."
     draw("photos/one", "abcd")
     draw("photos/two", "abcd", images=3)
-    status, text, errors = shell("run", "photos", "--depth", 2, *short, "--no-report")
+    status, text, errors = shell("run", "photos", "--depth", 2, *quick)
     assert status == 0 and "10 images of 2 identities to train on" in text, errors
     listed = pd.DataFrame(dict(file=sorted(map(str, Path("photos").rglob("*.png")))))
     listed.to_csv("list.csv", sep="\t", index=False)
@@ -252,7 +253,7 @@ def test_copies_flatter(here, shell):
     draw("twice", "abcd", images=1)
     for name in "abcd":
         Image.open(f"twice/{name}/0.png").save(f"twice/{name}/copy.png", compress_level=1)
-    status, text, errors = shell("run", "twice", *short, "--no-report")
+    status, text, errors = shell("run", "twice", *quick)
     assert status == 0 and "4 of 4 queries have a near-copy" in text, errors
     assert text.index("near-copy") < text.index("mAP")
     assert list(json.loads(Path("runs/twice/metrics.json").read_text())) == ["frozen", "trained"]
@@ -311,7 +312,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
 
 def test_results_do_not_mix(tmp_path):
     draw(tmp_path / "photos", ["ann", "bob", "cid", "dot"], images=3)
-    done = command("run", "photos", "--out", "run", *short, "--no-report", cwd=tmp_path)
+    done = command("run", "photos", "--out", "run", *quick, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     before = (tmp_path / "run" / "plan.json").read_bytes()
     for call in (["embed", "photos", "--model", "run"], ["train", "photos"]):
