@@ -149,8 +149,8 @@ def identity_folds(
 ) -> list[list[str]]: # The identities of each part
     "Deal identities into parts of about equal size."
     parts = min(folds, len(names) // 2)
-    names = np.array(sorted(names), dtype=object)
-    return [list(names[part]) for _, part in KFold(parts, shuffle=True, random_state=seed).split(names)]
+    ordered = np.array(sorted(names), dtype=object)
+    return [list(ordered[part]) for _, part in KFold(parts, shuffle=True, random_state=seed).split(ordered)]
 
 # %% ../nbs/appendix/choosing.ipynb #ch000025
 Embed = Callable[[pd.DataFrame, pd.DataFrame], EmbeddingSet]  # trains on the first images and embeds the second
@@ -170,12 +170,12 @@ def cross_validate(
     for number, names in enumerate(identity_folds(askable_names(frozen), seed, folds), 1):
         is_aside = frozen.manifest["label"].isin(names).to_numpy()
         aside = frozen.select(is_aside)
-        before = evaluate_queries(*questions_of(aside))[scored]
+        before = evaluate_queries(*questions_of(aside)).loc[:, scored]
         file = None if keep is None else keep / f"{number}.csv"
         after = read_scores(file, before)
         if after is None:
             embeddings = embed(frozen.manifest.loc[~is_aside], aside.manifest)
-            after = evaluate_queries(*questions_of(embeddings))[scored]
+            after = evaluate_queries(*questions_of(embeddings)).loc[:, scored]
             keep_scores(file, after)
         befores.append(before)
         afters.append(after)
@@ -198,7 +198,7 @@ def read_scores(file:Path|None, before:pd.DataFrame) -> pd.DataFrame|None:
     kept = read_as_text(file)
     if list(kept.columns) != scored or list(kept["path"]) != list(before["path"]):
         return None
-    return before.assign(mean_average_precision=pd.to_numeric(kept["mean_average_precision"]).to_numpy(float))
+    return before.assign(mean_average_precision=kept["mean_average_precision"].astype(float).to_numpy())
 
 
 def keep_scores(file:Path|None, scores:pd.DataFrame) -> None:

@@ -1376,7 +1376,7 @@ def train_and_embed(recipe:str, contest:Contest, others:pd.DataFrame, aside:pd.D
     options = contest.options
     model = new_network(contest.image_size, options, recipe)
     rate = recipes[recipe].learning_rate
-    train_network(model, others, aside[:0], contest.epochs_of(recipe), None, options, rate)
+    train_network(model, others, aside.head(0), contest.epochs_of(recipe), None, options, rate)
     return embed_images(model, aside, progress=False)
 
 # %% ../nbs/11_pipeline.ipynb #cf45a9ea
