@@ -67,7 +67,8 @@ def run_on(folder: Path, epochs: int | None) -> dict:
     "Run on a folder, and say what was chosen and what the test says of it."
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
-        plan = plan_run(folder, Path(out) / "run", epochs=epochs)
+        # Four parts, asked for: on a busy machine a run may find that too long.
+        plan = plan_run(folder, Path(out) / "run", epochs=epochs, folds=4)
         results = execute_plan(plan, say=lambda text: None)
         parts = plan.images.groupby("split")["label"].nunique()
         return dict(
