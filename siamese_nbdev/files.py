@@ -192,7 +192,7 @@ def switching(folder:str|Path, new:str=".new") -> Iterator[Path]:
         try:
             made.mkdir(parents=True, exist_ok=True)
             yield made
-            for file in made.iterdir():
+            for file in filter(Path.is_file, made.rglob("*")):
                 with open(file, "rb+") as stream:
                     os.fsync(stream.fileno())
             os.replace(made, folder / ".next")
@@ -224,6 +224,11 @@ def settle_held(folder:Path) -> None:
     waiting = folder / ".next"
     if not waiting.is_dir(): return
     for file in waiting.iterdir():
+        if file.name.startswith("partial."):
+            file.unlink()  # it said how far the work was
+            continue
+        if file.is_dir():
+            shutil.rmtree(folder / file.name, ignore_errors=True)
         with suppress(PermissionError):  # Windows replaces no file that is mapped: it is read from where it waits
             os.replace(file, folder / file.name)
     with suppress(OSError):

@@ -295,7 +295,6 @@ def save_model(
     weights = as_safetensors(model.state_dict())
     notes = dict(
         format=file_format,
-        library=__version__,
         config=model.config,
         frozen=list(model.frozen),
         model_id=model.model_id(),
@@ -335,6 +334,11 @@ def load_model(
         raise InputError(
             f"Expected weights for the configuration of {folder}, got others ({said_by(error)}); {advice}"
         ) from error
+    if notes.get("model_id") not in (None, fingerprint(notes["config"], model.state_dict())):
+        raise InputError(
+            f"Expected the network that was saved in {folder}, got another configuration in {notes_name}, which has "
+            "been changed since; copy the folder again, both files together"
+        )
     return model.eval()
 
 # %% ../nbs/02_model.ipynb #9fef780b

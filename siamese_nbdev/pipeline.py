@@ -43,12 +43,11 @@ from siamese_nbdev.evaluation import (
 )
 from siamese_nbdev.files import read_notes, replacing, write_notes
 from siamese_nbdev.folders import list_images
-from siamese_nbdev.manifests import contradictions, file_keys, name_some
+from siamese_nbdev.manifests import contradictions, file_keys, name_some, note_places, place_paths
 from siamese_nbdev.neighbours import distances_between
 from siamese_nbdev.pictures import image_types
 from siamese_nbdev.retrieval import Index, plot_closest_imgs, search
 from siamese_nbdev.runtime import evaluating, keeping_memory
-from siamese_nbdev.storage import note_places, place_paths
 from siamese_nbdev.tables import find_column, read_as_text, read_table
 from siamese_nbdev.verification import (
     Threshold,
