@@ -30,17 +30,17 @@ from siamese_nbdev.pictures import write_names
 from siamese_nbdev.runtime import evaluating
 from siamese_nbdev.storage import (
     PartialSet,
+    begun_name,
     cells_of,
+    changed_since,
     check_keys,
     check_numbers,
     check_same_model,
-    begun_name,
-    changed_since,
     embed_in_order,
     key_texts,
     open_set,
-    rows_of_table,
     rows_digest,
+    rows_of_table,
     settle_vectors,
     start_vectors,
     texts_of,
@@ -85,7 +85,7 @@ class EmbeddingSet:
         return len(self.manifest)
 
     def check(self) -> "EmbeddingSet":
-        "Refuse vectors that are not those saved, or hold NaN; looks once, at a large file when it is compared or copied."
+        "Refuse vectors that are not those saved, or hold NaN; looks once, at a mapped file when it is compared."
         if not self.is_checked:
             check_numbers(self.vectors, self.manifest)
             if self.sha256 and rows_digest(self.vectors) != self.sha256:

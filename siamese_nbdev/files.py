@@ -182,8 +182,12 @@ def read_notes(
     return notes
 
 # %% ../nbs/appendix/files.ipynb #f1a0c004
+new_name = ".siamese.new"  # folder, in the one that is written to, of files that do not count yet
+next_name = ".siamese.next"  # the same folder when they count, and are not yet in their places
+
+
 @contextmanager
-def switching(folder:str|Path, new:str=".new") -> Iterator[Path]:
+def switching(folder:str|Path, new:str=new_name) -> Iterator[Path]:
     "Hand out a folder for files that belong together; when the block ends well, all of them count at once."
     folder = Path(folder)
     with locked(folder, wait=False):
@@ -195,13 +199,13 @@ def switching(folder:str|Path, new:str=".new") -> Iterator[Path]:
             for file in filter(Path.is_file, made.rglob("*")):
                 with open(file, "rb+") as stream:
                     os.fsync(stream.fileno())
-            os.replace(made, folder / ".next")
+            os.replace(made, folder / next_name)
         except OSError as error:
             if is_about_another(error, made, folder) and not is_within(error, folder):
                 raise
             raise OSError(f"Could not write {folder} ({reason(error)}); {what_to_do}") from error
         finally:
-            if new == ".new":  # another name is that of work which goes on later
+            if new == new_name:  # another name is that of work which goes on later
                 shutil.rmtree(made, ignore_errors=True)
         settle_held(folder)
 
@@ -213,15 +217,15 @@ def is_within(error:OSError, folder:Path) -> bool:
 
 def settle(folder:Path) -> None:
     "Finish a switch that was killed, and throw away what never counted, unless somebody is at work there."
-    if not any((folder / name).exists() for name in (".new", ".next")): return
+    if not any((folder / name).exists() for name in (new_name, next_name)): return
     with suppress(InputError, OSError), locked(folder, wait=False):
         settle_held(folder)
 
 
 def settle_held(folder:Path) -> None:
     "Move the files that count to their places; for whoever holds the lock."
-    shutil.rmtree(folder / ".new", ignore_errors=True)
-    waiting = folder / ".next"
+    shutil.rmtree(folder / new_name, ignore_errors=True)
+    waiting = folder / next_name
     if not waiting.is_dir(): return
     for file in waiting.iterdir():
         if file.name.startswith("partial."):
@@ -235,9 +239,19 @@ def settle_held(folder:Path) -> None:
         waiting.rmdir()
 
 
+def check_digests(folder:Path, files:dict[str, str], advice:str) -> None:
+    "Refuse files that are not those that were saved; `files` are names and digests."
+    for name, sha256 in files.items():
+        file = find_file(folder, name)
+        if not file.is_file():
+            raise FileNotFoundError(f"Expected {name} in {folder}, found none; {advice}")
+        if digest(file) != sha256:
+            raise InputError(f"Expected {name} in {folder} as it was saved, got another or damaged file; {advice}")
+
+
 def find_file(folder:Path, name:str) -> Path:
     "Return where a file of a folder is: in its place, or where it waits for it."
-    waiting = folder / ".next" / name
+    waiting = folder / next_name / name
     return waiting if waiting.exists() else folder / name
 
 # %% ../nbs/appendix/files.ipynb #fi000020

@@ -29,7 +29,7 @@ from PIL import Image
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
 from siamese_nbdev.data import read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, embed_batch, embed_images
-from siamese_nbdev.files import digest, find_file, replacing
+from siamese_nbdev.files import check_digests, digest, replacing
 from siamese_nbdev.manifests import clean_label, file_keys, name_some, text_of
 from siamese_nbdev.neighbours import (
     distances_between,
@@ -862,12 +862,7 @@ def check_index(folder:Path, notes:dict, advice:str) -> None:
     noted = {name: notes.get(name) for name in ("kind", "metric", "effort", "set", "files")}
     if notes_digest(noted) != notes["sha256"]:
         raise InputError(f"Expected an index as it was saved in {folder}, got changed notes in index.json; {advice}")
-    for name, sha256 in noted["files"].items():
-        file = find_file(folder, name)
-        if not file.is_file():
-            raise FileNotFoundError(f"Expected {name} in {folder}, found none; {advice}")
-        if digest(file) != sha256:
-            raise InputError(f"Expected an index as it was saved in {folder}, got another or damaged {name}; {advice}")
+    check_digests(folder, noted["files"], advice)
 
 # %% ../nbs/appendix/galleries.ipynb #ga000037
 ROWS_AT_ONCE = 512  # of the table of all distances: 40 MB of it for twenty thousand images

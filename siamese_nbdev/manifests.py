@@ -480,7 +480,7 @@ def signs_of(paths:Sequence[str]) -> list[str]:
     signs = []
     for path, size in zip(paths, sizes, strict=True):
         try:
-            signs.append("" if size is None else f"{size}-{look(path)}")
+            signs.append("" if size is None else f"{size}{look(path)}")
         except OSError:  # nobody may read it
             signs.append("")
     return signs
@@ -488,9 +488,9 @@ def signs_of(paths:Sequence[str]) -> list[str]:
 
 def content_sign(path:str) -> str:
     "Boil the bytes of a file down to sixteen digits."
-    return digest(Path(path))[:16]
+    return f"-{digest(Path(path))[:16]}"
 
 
 def time_sign(path:str) -> str:
     "Write when a file was last changed."
-    return str(os.stat(path).st_mtime_ns)
+    return f"@{os.stat(path).st_mtime_ns}"

@@ -14,7 +14,7 @@ import shutil
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from pandas.api.extensions import ExtensionArray
 
 from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.data import as_manifest
-from siamese_nbdev.files import digest, find_file, read_notes, settle, settle_held, sweep, switching, write_notes
+from siamese_nbdev.files import digest, find_file, read_notes, settle, settle_held, sweep, write_notes
 from siamese_nbdev.manifests import (
     clean_label,
     count_files,
@@ -422,7 +422,7 @@ def start_vectors(out:Path|None, manifest:pd.DataFrame, size:int, meta:dict) -> 
     return PartialSet(reserve(begun / "partial.npy", shape), begun, signature)
 
 
-begun_name = ".partial"  # folder, in that of a set, of what is not whole yet
+begun_name = ".siamese.partial"  # folder, in that of a set, of what is not whole yet
 
 
 def reopen_vectors(begun:Path, shape:tuple[int, int], signature:str) -> PartialSet|None:
