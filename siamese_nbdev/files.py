@@ -100,7 +100,7 @@ def locked(
 def lock_of(path:str|Path) -> Path:
     "Name the lock of a file or folder: beside it, or in a folder beside which nothing can be written."
     place = Path(os.path.realpath(path))
-    if place.is_dir() and not os.access(place.parent, os.W_OK):
+    if os.path.isdir(place) and not os.access(place.parent, os.W_OK):
         return place / ".lock"
     return place.with_name(f"{place.name}.lock")
 
@@ -190,10 +190,10 @@ next_name = ".siamese.next"  # the same folder when they count, and are not yet 
 def switching(folder:str|Path, new:str=new_name) -> Iterator[Path]:
     "Hand out a folder for files that belong together; when the block ends well, all of them count at once."
     folder = Path(folder)
+    made = folder / new
     with locked(folder, wait=False):
-        settle_held(folder)
-        made = folder / new
         try:
+            settle_held(folder)
             made.mkdir(parents=True, exist_ok=True)
             yield made
             for file in filter(Path.is_file, made.rglob("*")):
@@ -217,7 +217,7 @@ def is_within(error:OSError, folder:Path) -> bool:
 
 def settle(folder:Path) -> None:
     "Finish a switch that was killed, and throw away what never counted, unless somebody is at work there."
-    if not any((folder / name).exists() for name in (new_name, next_name)): return
+    if not any(os.path.isdir(folder / name) for name in (new_name, next_name)): return
     with suppress(InputError, OSError), locked(folder, wait=False):
         settle_held(folder)
 
