@@ -41,6 +41,7 @@ from siamese_nbdev.storage import (
     open_set,
     rows_digest,
     rows_of_table,
+    save_set,
     settle_vectors,
     start_vectors,
     texts_of,
@@ -184,9 +185,10 @@ class EmbeddingSet:
         folder:str|Path, # Where to write; made if it is not there
     ) -> Path:
         "Write the set into a folder, where all of it counts at once; returns the folder."
-        with switching(folder) as new:
-            self.write(new, Path(folder))
-        return Path(folder)
+        folder = Path(folder)
+        self.check()
+        save_set(folder, self.vectors, self.manifest, self.meta, self.root)
+        return folder
 
     def write(
         self,

@@ -862,7 +862,7 @@ def check_index(folder:Path, notes:dict, advice:str) -> None:
     noted = {name: notes.get(name) for name in ("kind", "metric", "effort", "set", "files")}
     if notes_digest(noted) != notes["sha256"]:
         raise InputError(f"Expected an index as it was saved in {folder}, got changed notes in index.json; {advice}")
-    check_digests(folder, noted["files"], advice)
+    check_digests(folder, notes["files"], advice)
 
 # %% ../nbs/appendix/galleries.ipynb #ga000037
 ROWS_AT_ONCE = 512  # of the table of all distances: 40 MB of it for twenty thousand images

@@ -440,13 +440,13 @@ class Tables:
     def pictures(self) -> pd.Series:
         "The files that are trained on and judged by, those of `train` first."
         tables = [self.train] if self.valid is None else [self.train, self.valid]
-        return pd.concat([table["path"] for table in tables], ignore_index=True)
+        return pd.Series([path for table in tables for path in table["path"]], dtype="str")
 
     @property
     def paths(self) -> pd.Series:
         "Every path that is written in a table, once."
-        columns = [table[name].astype("str") for table in vars(self).values() for name in columns_of_paths(table)]
-        return pd.concat(columns, ignore_index=True).drop_duplicates()
+        columns = [table[name] for table in vars(self).values() for name in columns_of_paths(table)]
+        return pd.Series([str(path) for column in columns for path in column], dtype="str").drop_duplicates()
 
     def save(self, folder:Path, out:Path) -> dict:
         "Write every table that is there, and the signs of the pictures; returns what to note in `out`, their place."

@@ -28,7 +28,7 @@ from pandas.api.extensions import ExtensionArray
 
 from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.data import as_manifest
-from siamese_nbdev.files import digest, find_file, read_notes, settle, settle_held, sweep, write_notes
+from siamese_nbdev.files import digest, find_file, read_notes, settle, settle_held, sweep, switching, write_notes
 from siamese_nbdev.manifests import (
     clean_label,
     count_files,
@@ -197,6 +197,12 @@ def write_set(
         places=note_places(pd.Series(manifest["path"]), root, place),
     )
     write_notes(new / "meta.json", meta | belongs)
+
+
+def save_set(folder:Path, vectors:np.ndarray, manifest:pd.DataFrame, meta:dict, root:str) -> None:
+    "Switch a folder to another set: all three files count at once."
+    with switching(folder) as new:
+        write_set(new, vectors, manifest, meta, root=root, place=folder)
 
 
 def rows_digest(vectors:np.ndarray) -> str:
