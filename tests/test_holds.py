@@ -46,10 +46,10 @@ def in_own_process(function):
     os._exit(0)
 
 
-def in_turn(save):
+def in_turn(save, first):
     "Save one and the other for ever."
     while True:
-        for which in (0, 1):
+        for which in (first, 1 - first):
             save(which, folder)
 
 
@@ -109,14 +109,14 @@ if what == "embed":
         os.waitpid(in_own_process(expected(which)), 0)
     sets = [EmbeddingSet.load(place / str(which)) for which in (0, 1)]
     read = lambda: same_set(EmbeddingSet.load(folder))
-    longest = 0.6
+    longest = 1.5
 
 os.waitpid(in_own_process(lambda: save(0, folder)), 0)
 names = sorted(os.listdir(folder))
 rng = random.Random(0)
 seen, interrupted = [], 0
-for _ in range(kills):
-    number = in_own_process(lambda: in_turn(save))
+for kill in range(kills):
+    number = in_own_process(lambda: in_turn(save, (kill + 1) % 2))
     time.sleep(rng.uniform(0.005, longest))
     os.kill(number, signal.SIGKILL)
     assert os.WTERMSIG(os.waitpid(number, 0)[1]) == signal.SIGKILL
