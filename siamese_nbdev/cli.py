@@ -180,11 +180,13 @@ def demo_command(
 
     About three minutes on 2 cores, no network needed.
     """
+    from siamese_nbdev.files import locked
     from siamese_nbdev.pedestrians import make_pedestrians
     from siamese_nbdev.pipeline import RunOptions, compare_networks
 
-    set_aside(out)
-    compare_networks(make_pedestrians(data), out, (128, 64), epochs, options=RunOptions(folds=0), say=typer.echo)
+    with locked(out, wait=False):
+        set_aside(out)
+        compare_networks(make_pedestrians(data), out, (128, 64), epochs, options=RunOptions(folds=0), say=typer.echo)
     typer.echo(f"\nIn {out}: model/, embeddings/, history.csv, metrics.json, closest.png")
 
 
@@ -217,6 +219,7 @@ def run_command(
 
     A GPU is used by itself where there is one.
     """
+    from siamese_nbdev.files import locked
     from siamese_nbdev.pipeline import RunOptions, check_outside, make_plan, plan_lines
 
     out = out or Path("runs") / name_of(path)
@@ -235,14 +238,15 @@ def run_command(
         sep=separator_of(sep),
         encoding=encoding,
     )
-    plan = make_plan(path, out, epochs, image_size, labels, options)
-    set_aside(out)  # not before it is clear that a run can begin
-    plan.save()
-    for note in plan.notes:
-        warn(note)
-    if not plan.is_labelled:
-        typer.echo("\n".join(plan_lines(plan)))
-    finish_run(plan, report)
+    with locked(out, wait=False):
+        plan = make_plan(path, out, epochs, image_size, labels, options)
+        set_aside(out)  # not before it is clear that a run can begin
+        plan.save()
+        for note in plan.notes:
+            warn(note)
+        if not plan.is_labelled:
+            typer.echo("\n".join(plan_lines(plan)))
+        finish_run(plan, report)
 
 
 def name_of(path:Path) -> str:
@@ -413,6 +417,7 @@ def embed_command(
     encoding:Encoding=None,
 ):
     "Embed all images of a folder with a trained network and save them for search and evaluation."
+    from siamese_nbdev.files import locked
     from siamese_nbdev.pipeline import RunOptions, read_folder
 
     options = RunOptions(
@@ -430,8 +435,9 @@ def embed_command(
         check_flip(folder)
     found = read_folder(path, needs_labels=False, options=options)
     warn_of(found.notes)
-    embeddings = embed_found(folder, found, flip)
-    embeddings.save(out)
+    with locked(out, wait=False):
+        embeddings = embed_found(folder, found, flip)
+        embeddings.save(out)
     typer.echo(f"{counted(len(embeddings), 'embedding')} of {embeddings.vectors.shape[1]:,} numbers in {out}")
 
 
@@ -828,7 +834,10 @@ def fetch_command(
     ]=False,
 ):
     "Fetch a public data set once, check it and unpack it safely; later calls need no network."
-    target = fetch_dataset(name, folder, mirror=mirror, verify=verify)
+    from siamese_nbdev.files import locked
+
+    with locked(folder / Path(name).name, wait=False):
+        target = fetch_dataset(name, folder, mirror=mirror, verify=verify)
     files = (target / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     typer.echo(f"{counted(len(files), 'file')} in {target}")
 

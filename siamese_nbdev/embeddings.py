@@ -11,7 +11,7 @@ import math
 import os
 import time
 import warnings
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,26 +24,28 @@ from tqdm import tqdm
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
 from siamese_nbdev.data import as_manifest, read_image
-from siamese_nbdev.manifests import file_keys
+from siamese_nbdev.files import locked, switching
+from siamese_nbdev.manifests import file_keys, paths_from, with_paths
 from siamese_nbdev.pictures import write_names
 from siamese_nbdev.runtime import evaluating
 from siamese_nbdev.storage import (
     PartialSet,
+    begun_name,
     cells_of,
+    changed_since,
     check_keys,
     check_numbers,
     check_same_model,
-    describe_set,
     embed_in_order,
     key_texts,
     open_set,
-    paths_from,
+    rows_digest,
     rows_of_table,
+    save_set,
     settle_vectors,
     start_vectors,
     texts_of,
-    with_paths,
-    write_vectors,
+    write_set,
 )
 
 if TYPE_CHECKING:  # a saved set is opened without torch: it is imported where a network runs
@@ -61,6 +63,7 @@ class EmbeddingSet:
     manifest:pd.DataFrame # N rows: `path` and, if known, `label`, `camera` and more
     meta:dict = field(default_factory=dict) # `model_id`, `library` and more; plain values
     root:str = field(default="", kw_only=True) # Folder that relative paths start from; empty is the working directory
+    sha256:str = field(default="", kw_only=True) # What mapped vectors that nobody has read yet must boil down to
     is_clean:InitVar[bool] = field(default=False, kw_only=True) # The manifest comes from another set
 
     def __post_init__(self, is_clean:bool):
@@ -83,9 +86,11 @@ class EmbeddingSet:
         return len(self.manifest)
 
     def check(self) -> "EmbeddingSet":
-        "Refuse vectors with NaN or infinity and name their images; looks once, at a mapped file when it is compared."
+        "Refuse vectors that are not those saved, or hold NaN; looks once, at a mapped file when it is compared."
         if not self.is_checked:
             check_numbers(self.vectors, self.manifest)
+            if self.sha256 and rows_digest(self.vectors) != self.sha256:
+                raise changed_since(getattr(self.vectors, "filename", "the file"))
         self.is_checked = True
         return self
 
@@ -142,7 +147,7 @@ class EmbeddingSet:
         rows = rows.astype(np.int64)
         if len(rows) and not -len(self) <= rows.min() <= rows.max() < len(self):
             raise InputError(f"Expected row numbers below {len(self)}, got {rows.min()} to {rows.max()}")
-        vectors = np.asarray(self.vectors[rows])
+        vectors = np.asarray(self.check().vectors[rows])
         return self.derive(vectors, self.manifest.iloc[rows], self.files[rows] if self.knows_files else None)
 
     def append(
@@ -179,17 +184,21 @@ class EmbeddingSet:
         self,
         folder:str|Path, # Where to write; made if it is not there
     ) -> Path:
-        "Write the set into a folder, each file in one piece; returns the folder."
+        "Write the set into a folder, where all of it counts at once; returns the folder."
         folder = Path(folder)
-        write_vectors(folder, self.vectors)
-        return self.describe(folder)
+        self.check()
+        save_set(folder, self.vectors, self.manifest, self.meta, self.root)
+        return folder
 
-    def describe(
+    def write(
         self,
-        folder:Path, # Where the vectors stand
-    ) -> Path:
-        "Write manifest and notes beside the vectors."
-        return describe_set(folder, self.manifest, self.meta, self.vectors.shape, self.root)
+        new:Path, # Where to write
+        place:Path, # Where the files will be when they count
+        stored:bool=False, # The vectors are there already
+    ) -> None:
+        "Write the three files of the set."
+        self.check()
+        write_set(new, self.vectors, self.manifest, self.meta, root=self.root, place=place, stored=stored)
 
     @staticmethod
     def load(
@@ -198,7 +207,8 @@ class EmbeddingSet:
     ) -> "EmbeddingSet":
         "Open a saved set; its vectors are mapped into memory, not read, and its paths lead to the pictures from here."
         opened = open_set(folder, root)
-        return EmbeddingSet(opened.vectors, opened.manifest, opened.notes, root=opened.root, is_clean=True)
+        known = dict(root=opened.root, sha256=opened.sha256)
+        return EmbeddingSet(opened.vectors, opened.manifest, opened.notes, **known, is_clean=True)
 
 # %% ../nbs/05_embeddings.ipynb #b4386f55
 def check_same_network(first:EmbeddingSet, second:EmbeddingSet, *, flip:str="warn") -> None:
@@ -269,27 +279,29 @@ def embed_images(
     check_whole("batch_size", batch_size)
     digits = choose_dtype(model, dtype)
     meta = describe_embedding(model, flip, digits)
-    partial = start_vectors(None if out is None else Path(out), manifest, model.embedding_size, meta)
+    place = None if out is None else Path(out)
 
     def embed(images:"Tensor") -> "Tensor":
         return embed_batch(model, images, flip, digits)
 
-    batches = embed_in_order(
-        embed,
-        manifest["path"].tolist(),
-        model.image_size,
-        batch_size=batch_size,
-        start=partial.done,
-        on_error=on_error,
-        device=next(model.parameters()).device,
-    )
-    bar = tqdm(total=len(manifest), initial=partial.done, desc="embedding", unit="image", disable=not progress)
-    with evaluating(model), closing(batches), bar:
-        for batch in batches:
-            check_numbers(batch.vectors, manifest.iloc[batch.row:])
-            partial.fill(batch)
-            bar.update(len(batch.vectors))
-    return finish_vectors(partial, manifest, meta)
+    with nullcontext() if place is None else locked(place, wait=False):
+        partial = start_vectors(place, manifest, model.embedding_size, meta)
+        batches = embed_in_order(
+            embed,
+            manifest["path"].tolist(),
+            model.image_size,
+            batch_size=batch_size,
+            start=partial.done,
+            on_error=on_error,
+            device=next(model.parameters()).device,
+        )
+        bar = tqdm(total=len(manifest), initial=partial.done, desc="embedding", unit="image", disable=not progress)
+        with evaluating(model), closing(batches), bar:
+            for batch in batches:
+                check_numbers(batch.vectors, manifest.iloc[batch.row:])
+                partial.fill(batch)
+                bar.update(len(batch.vectors))
+        return finish_vectors(partial, manifest, meta, place)
 
 # %% ../nbs/05_embeddings.ipynb #aae9cb90
 def choose_dtype(model:"SiameseNet", dtype:"torch.dtype|str|None") -> "torch.dtype":
@@ -317,9 +329,8 @@ def describe_embedding(model:"SiameseNet", flip:bool, dtype:"torch.dtype") -> di
     )
 
 
-def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict) -> EmbeddingSet:
+def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict, place:Path|None) -> EmbeddingSet:
     "Report unreadable images, leave their rows out, and put the files in place."
-    out = partial.out
     errors = partial.errors
     kept = np.setdiff1d(np.arange(len(manifest)), list(errors))
     if errors:
@@ -332,15 +343,14 @@ def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict) -> Embe
         raise InputError(
             f"Expected at least one image that can be read, got none of {len(manifest)}; run check_images(manifest)"
         )
-    if out is None:
+    if place is None:
         vectors = partial.vectors[kept] if errors else partial.vectors
         return EmbeddingSet(vectors, manifest.iloc[kept], meta, is_clean=True)
-    settle_vectors(partial, out, kept)
-    finished = np.load(out / "vectors.npy", mmap_mode="r")
-    EmbeddingSet(finished, manifest.iloc[kept], meta, is_clean=True).describe(out)
-    for name in ("partial.json", "partial.npy"):
-        (out / name).unlink(missing_ok=True)
-    return EmbeddingSet.load(out)
+    with switching(place, begun_name) as new:
+        finished = EmbeddingSet(settle_vectors(partial, kept), manifest.iloc[kept], meta, is_clean=True)
+        finished.write(new, place, stored=True)
+        del finished  # Windows moves no mapped file
+    return EmbeddingSet.load(place)
 
 # %% ../nbs/05_embeddings.ipynb #fda3a4ab
 def plot_embeddings(

@@ -9,13 +9,17 @@ __all__ = ['replacing', 'locked', 'digest', 'write_notes', 'read_notes']
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError
@@ -64,13 +68,66 @@ def is_about_another(error:OSError, *files:Path) -> bool:
 @contextmanager
 def locked(
     path:str|Path, # File or folder that only one program at a time may write
+    *,
+    wait:bool=True, # Wait for another program to end; False refuses at once, and says who it is
 ) -> Iterator[None]:
-    "Hold the lock of a file or folder for as long as the block lasts; another program waits for its turn."
-    path = Path(path).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    "Hold the lock of a file or folder for as long as the block lasts; it is never the lock of a program that died."
+    file = lock_of(path)
     # One object a path: a block inside a block of the same thread would wait for itself otherwise.
-    with FileLock(path.with_name(f"{path.name}.lock"), is_singleton=True):
+    lock = FileLock(file, is_singleton=True)
+    is_inner = lock.is_locked
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise InputError(
+            f"Expected {path} to be free, got a folder that {holder_of(file)} is writing to; "
+            "wait until that has ended, or choose another folder"
+        ) from None
+    except OSError as error:
+        raise OSError(f"Could not write {path} ({reason(error)}); {what_to_do}") from error
+    try:
+        if not is_inner:
+            note_holder(file)
         yield
+    finally:
+        if not is_inner:
+            with suppress(OSError):  # Windows removes no file that is open
+                file.unlink()
+        lock.release()
+
+# %% ../nbs/appendix/files.ipynb #f1a0c001
+def lock_of(path:str|Path) -> Path:
+    "Name the lock of a file or folder: beside it, or in a folder beside which nothing can be written."
+    place = Path(os.path.realpath(path))
+    if os.path.isdir(place) and not os.access(place.parent, os.W_OK):
+        return place / ".lock"
+    return place.with_name(f"{place.name}.lock")
+
+
+def note_holder(file:Path) -> None:
+    "Write down in a lock who holds it. The first byte is what Windows locks, and nobody else can read it."
+    who = f"\nprocess {os.getpid()} on {socket.gethostname()} (since {time.strftime('%Y-%m-%d %H:%M:%S')})"
+    with suppress(OSError), open(file, "r+b") as stream:
+        stream.write(who.encode())
+        stream.truncate()
+
+
+def holder_of(file:Path) -> str:
+    "Say who holds a lock."
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(1)
+            return stream.read().decode(errors="replace") or "another program"
+    except OSError:
+        return "another program"
+
+
+def sweep(folder:Path) -> None:
+    "Remove what `replacing` left in a folder when it was killed; for whoever holds the lock."
+    for file in folder.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.[0-9a-f]+\.tmp", file.name):
+            file.unlink(missing_ok=True)
 
 # %% ../nbs/appendix/files.ipynb #fi000013
 def digest(
@@ -123,6 +180,79 @@ def read_notes(
     if missing:
         raise InputError(f"Expected the entries {', '.join(needs)} in {path}, {', '.join(missing)} missing; {advice}")
     return notes
+
+# %% ../nbs/appendix/files.ipynb #f1a0c004
+new_name = ".siamese.new"  # folder, in the one that is written to, of files that do not count yet
+next_name = ".siamese.next"  # the same folder when they count, and are not yet in their places
+
+
+@contextmanager
+def switching(folder:str|Path, new:str=new_name) -> Iterator[Path]:
+    "Hand out a folder for files that belong together; when the block ends well, all of them count at once."
+    folder = Path(folder)
+    made = folder / new
+    with locked(folder, wait=False):
+        try:
+            settle_held(folder)
+            made.mkdir(parents=True, exist_ok=True)
+            yield made
+            for file in filter(Path.is_file, made.rglob("*")):
+                with open(file, "rb+") as stream:
+                    os.fsync(stream.fileno())
+            os.replace(made, folder / next_name)
+        except OSError as error:
+            if is_about_another(error, made, folder) and not is_within(error, folder):
+                raise
+            raise OSError(f"Could not write {folder} ({reason(error)}); {what_to_do}") from error
+        finally:
+            if new == new_name:  # another name is that of work which goes on later
+                shutil.rmtree(made, ignore_errors=True)
+        settle_held(folder)
+
+
+def is_within(error:OSError, folder:Path) -> bool:
+    "Tell whether an error names a file in a folder."
+    return error.filename is not None and folder in Path(os.fsdecode(error.filename)).parents
+
+
+def settle(folder:Path) -> None:
+    "Finish a switch that was killed, and throw away what never counted, unless somebody is at work there."
+    if not any(os.path.isdir(folder / name) for name in (new_name, next_name)): return
+    with suppress(InputError, OSError), locked(folder, wait=False):
+        settle_held(folder)
+
+
+def settle_held(folder:Path) -> None:
+    "Move the files that count to their places; for whoever holds the lock."
+    shutil.rmtree(folder / new_name, ignore_errors=True)
+    waiting = folder / next_name
+    if not waiting.is_dir(): return
+    for file in waiting.iterdir():
+        if file.name.startswith("partial."):
+            file.unlink()  # it said how far the work was
+            continue
+        if file.is_dir():
+            shutil.rmtree(folder / file.name, ignore_errors=True)
+        with suppress(PermissionError):  # Windows replaces no file that is mapped: it is read from where it waits
+            os.replace(file, folder / file.name)
+    with suppress(OSError):
+        waiting.rmdir()
+
+
+def check_digests(folder:Path, files:dict[str, str], advice:str) -> None:
+    "Refuse files that are not those that were saved; `files` are names and digests."
+    for name, sha256 in files.items():
+        file = find_file(folder, name)
+        if not file.is_file():
+            raise FileNotFoundError(f"Expected {name} in {folder}, found none; {advice}")
+        if digest(file) != sha256:
+            raise InputError(f"Expected {name} in {folder} as it was saved, got another or damaged file; {advice}")
+
+
+def find_file(folder:Path, name:str) -> Path:
+    "Return where a file of a folder is: in its place, or where it waits for it."
+    waiting = folder / next_name / name
+    return waiting if waiting.exists() else folder / name
 
 # %% ../nbs/appendix/files.ipynb #fi000020
 def move_aside(folder:Path) -> Path:

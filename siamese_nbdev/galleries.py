@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../nbs/appendix/galleries.ipynb #ga000005
 import io
+import json
 import os
 import re
 import sys
@@ -28,7 +29,7 @@ from PIL import Image
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
 from siamese_nbdev.data import read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, embed_batch, embed_images
-from siamese_nbdev.files import digest, replacing
+from siamese_nbdev.files import check_digests, digest, replacing
 from siamese_nbdev.manifests import clean_label, file_keys, name_some, text_of
 from siamese_nbdev.neighbours import (
     distances_between,
@@ -42,7 +43,7 @@ from siamese_nbdev.neighbours import (
 )
 from siamese_nbdev.pictures import fit_names, pixels_of, plain_name, width_of, write_name
 from siamese_nbdev.runtime import evaluating
-from siamese_nbdev.storage import cells_of, check_same_model, texts_at, texts_of
+from siamese_nbdev.storage import cells_of, check_same_model, rows_digest, texts_at, texts_of
 
 if TYPE_CHECKING:  # embeddings are searched without torch: it is imported where pictures or a device ask for it
     from matplotlib.axes import Axes
@@ -836,11 +837,32 @@ def measured(
     return distances
 
 
-def set_digest(folder:Path) -> str:
-    "Identify the embedding set in a folder by its notes and a hundred of its vectors."
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+def set_digest(meta:Path, vectors:np.ndarray) -> str:
+    "Identify an embedding set by its notes and a hundred of its vectors."
     some = np.ascontiguousarray(vectors[::max(1, len(vectors) // 100)])
-    return digest((folder / "meta.json").read_bytes() + some.tobytes())
+    return digest(meta.read_bytes() + some.tobytes())
+
+
+def is_stored(vectors:np.ndarray, folder:Path) -> bool:
+    "Tell whether vectors are those that stand in a folder already, mapped from there."
+    if getattr(vectors, "filename", None) != (folder / "vectors.npy").resolve():
+        return False
+    stored = np.load(folder / "vectors.npy", mmap_mode="r")
+    return stored.shape == vectors.shape and rows_digest(stored) == rows_digest(vectors)
+
+
+def notes_digest(notes:dict) -> str:
+    "Boil the notes of an index down to a checksum."
+    return digest(json.dumps(notes, sort_keys=True).encode())
+
+
+def check_index(folder:Path, notes:dict, advice:str) -> None:
+    "Refuse an index whose notes or files are not those that were saved; earlier versions noted no digests."
+    if "sha256" not in notes: return
+    noted = {name: notes.get(name) for name in ("kind", "metric", "effort", "set", "files")}
+    if notes_digest(noted) != notes["sha256"]:
+        raise InputError(f"Expected an index as it was saved in {folder}, got changed notes in index.json; {advice}")
+    check_digests(folder, notes["files"], advice)
 
 # %% ../nbs/appendix/galleries.ipynb #ga000037
 ROWS_AT_ONCE = 512  # of the table of all distances: 40 MB of it for twenty thousand images

@@ -319,3 +319,178 @@ def check_filled(manifest:pd.DataFrame, column:str) -> None:
     gaps = int(manifest.loc[:, column].isna().sum())
     if gaps:
         raise InputError(f"Expected a {column} for every image, got {gaps} without; drop these rows")
+
+# %% ../nbs/appendix/manifests.ipynb #st000019
+LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
+
+
+def some_of(paths:pd.Series) -> list[str]:
+    "Choose a few paths, evenly from the column."
+    rows = np.linspace(0, len(paths) - 1, min(len(paths), LOOKED_FOR)).astype(int)
+    return [str(path) for path in paths.iloc[rows]]
+
+
+def count_files(paths:Iterable[str], root:str="") -> int:
+    "Count which paths lead to a file."
+    return sum(os.path.isfile(os.path.join(root, path)) for path in paths)
+
+
+def relative(path:str, start:str) -> str:
+    "Write a path as seen from a folder, if there is a way (there is none between two drives of Windows)."
+    try:
+        return Path(os.path.relpath(path, start)).as_posix()
+    except ValueError:
+        return Path(path).as_posix()
+
+
+def moved(paths:Iterable[str], change:Callable[[str], str]) -> list[str]:
+    "Exchange the folder of each path for another; every folder is looked at once."
+    folders:dict[str, str] = {}
+    changed = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            new = Path(change(folder)).as_posix()
+            folders[folder] = "" if new == "." else new.rstrip("/") + "/"
+        changed.append(folders[folder] + name)
+    return changed
+
+
+def paths_from(paths:Iterable[str], old:str, new:str) -> Iterable[str]:
+    "Write paths that start from one folder as seen from another; absolute ones stay."
+    if old == new:
+        return paths
+    return moved(paths, lambda folder: folder if os.path.isabs(folder) else relative(os.path.join(old, folder), new))
+
+
+def with_paths(manifest:pd.DataFrame, paths:Iterable[str]) -> pd.DataFrame:
+    "Exchange the paths of a manifest, if they are others."
+    if isinstance(paths, pd.Series):
+        return manifest
+    return manifest.assign(path=pd.Series(list(paths), index=manifest.index, dtype="str"))
+
+
+def common_folder(paths:Iterable[str], start:str) -> str:
+    "Return the innermost folder that holds all files, which start from a folder."
+    folders = {os.path.normpath(os.path.join(start, folder)) for folder in set(map(os.path.dirname, paths))}
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:  # there are none, or on several drives
+        return start
+
+# %% ../nbs/appendix/manifests.ipynb #st000020
+def note_places(paths:pd.Series, root:str, folder:Path) -> dict:
+    "Note where the pictures of a set are, as seen from the folder it is saved in."
+    here = os.path.realpath(folder)
+    start = os.path.realpath(root)
+    return dict(
+        start=relative(start, here),
+        pictures=relative(common_folder(paths, start), here),
+        found=count_files(some_of(paths), root),
+    )
+
+
+def place_paths(
+    paths:pd.Series, # As they were saved
+    folder:Path, # Where the set is
+    places:dict|None, # What `note_places` returned; None for sets of earlier versions
+    root:str|Path|None, # Where the caller says that the pictures are
+) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
+    "Find the pictures of a saved set, and write their paths as seen from here."
+    here = os.getcwd()
+    home = os.path.realpath(folder)
+    start = here if places is None else os.path.normpath(os.path.join(home, places["start"]))
+    if root is not None:
+        return paths_below(paths, start, Path(root)), here
+    if places is None or not len(paths):
+        return paths, start
+    return paths_found(paths, start, os.path.join(home, places["pictures"]), places["found"], folder)
+
+
+def paths_found(
+    paths:pd.Series, # As they were saved
+    start:str, # Folder from which they started
+    pictures:str, # Folder that held all of the pictures
+    before:int, # How many of a few were there
+    folder:Path, # Where the set is
+) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
+    "Look for pictures where they were, where their paths lead from here, and where the project may have been moved."
+    here = os.getcwd()
+    few = some_of(paths)
+
+    def beside(some:Iterable[str]) -> list[str]:
+        return moved(some, relocation(common_folder(paths, start), start, relative(pictures, here)))
+
+    ways = (lambda some: paths_from(some, start, here), lambda some: some, beside)
+    counts = []
+    for way in ways:
+        counts.append(count_files(way(few)))
+        if counts[-1] == len(few):
+            break
+    best = int(np.argmax(counts))
+    count = counts[best]
+    if count < before or (best > 0 and count):
+        warn_of_moved(folder, few, count, next(iter(ways[best](few))))
+    return (ways[best](paths), here) if count else (paths, start)
+
+
+def relocation(old:str, start:str, new:str) -> Callable[[str], str]:
+    "Return what turns a folder somewhere below an old place into one below a new place."
+    return lambda folder: os.path.join(new, os.path.relpath(os.path.join(start, folder), old))
+
+
+def paths_below(paths:pd.Series, start:str, root:Path) -> list[str]:
+    "Look for pictures below a new folder, which stands for the one that held them all or for one further out."
+    few = some_of(paths)
+    common = common_folder(paths, start)
+    names = Path(common).parts[1:]
+    changes = []
+    for further in range(len(names) + 1):
+        inside = root.joinpath(*names[len(names) - further:])
+        changes.append(relocation(common, start, str(inside)))
+    counts = [count_files(moved(few, change)) for change in changes]
+    best = int(np.argmax(counts))
+    if few and not counts[best]:
+        raise FileNotFoundError(
+            f"Expected in root={root} the pictures that were in {common}, such as {few[0]}, "
+            f"found none of {len(few)} that were looked for; give the folder that holds them now"
+        )
+    if counts[best] < len(few):
+        warnings.warn(f"Only {counts[best]} of {len(few)} pictures that were looked for are in {root}", stacklevel=5)
+    return moved(paths, changes[best])
+
+
+def warn_of_moved(folder:Path, few:list[str], count:int, first:str) -> None:
+    "Say that pictures of a set are not where they were."
+    found = f"{count} of {len(few)} that were looked for are found, like {first}" if count else "none was found"
+    warnings.warn(
+        f"The pictures of {folder} are not where they were when it was saved, such as {few[0]}; {found}; "
+        "EmbeddingSet.load(folder, root=...) names the folder that holds them now",
+        stacklevel=6,
+    )
+
+# %% ../nbs/appendix/manifests.ipynb #f1a0c013
+CHEAP_TO_READ = 200_000_000  # bytes of all pictures together: less than a second
+
+
+def signs_of(paths:Sequence[str]) -> list[str]:
+    "Give each file a sign that changes with it: size and contents or, of many bytes, time of change; \"\" if missing."
+    sizes = [size_of(path) for path in paths]
+    look = content_sign if sum(size or 0 for size in sizes) <= CHEAP_TO_READ else time_sign
+    signs = []
+    for path, size in zip(paths, sizes, strict=True):
+        try:
+            signs.append("" if size is None else f"{size}{look(path)}")
+        except OSError:  # nobody may read it
+            signs.append("")
+    return signs
+
+
+def content_sign(path:str) -> str:
+    "Boil the bytes of a file down to sixteen digits."
+    return f"-{digest(Path(path))[:16]}"
+
+
+def time_sign(path:str) -> str:
+    "Write when a file was last changed."
+    return f"@{os.stat(path).st_mtime_ns}"

@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from siamese_nbdev import __version__
 from siamese_nbdev.backbones import (
     as_map,
     build_backbone,
@@ -295,7 +294,6 @@ def save_model(
     weights = as_safetensors(model.state_dict())
     notes = dict(
         format=file_format,
-        library=__version__,
         config=model.config,
         frozen=list(model.frozen),
         model_id=model.model_id(),
@@ -327,17 +325,29 @@ def load_model(
             f"Expected the options of SiameseNet in {folder / notes_name}, got others ({error}); {advice}"
         ) from error
     model.freeze_backbone(notes.get("frozen", ()))
+    tensors = {}
     try:
-        model.load_state_dict(load_tensors(content))
+        tensors = load_tensors(content)
+        model.load_state_dict(tensors)
     except (SafetensorError, RuntimeError) as error:
         if backbone is not None:
             advice = "build the module as it was when the network was saved"
         raise InputError(
             f"Expected weights for the configuration of {folder}, got others ({said_by(error)}); {advice}"
         ) from error
+    check_identity(notes, {name: tensors[name] for name in model.state_dict()}, folder)
     return model.eval()
 
 # %% ../nbs/02_model.ipynb #9fef780b
+def check_identity(notes:dict, tensors:dict[str, Tensor], folder:Path) -> None:
+    "Refuse a configuration that is not the one that was saved with these weights."
+    if notes.get("model_id") not in (None, fingerprint(notes["config"], tensors)):
+        raise InputError(
+            f"Expected the network that was saved in {folder}, got a configuration in {notes_name} that was changed "
+            "since; copy the folder again, both files together"
+        )
+
+
 def rebuild(config:dict, backbone:nn.Module|None, folder:Path) -> SiameseNet:
     "Build the network of a configuration; a backbone of one's own must be given again."
     name = str(config.get("backbone"))

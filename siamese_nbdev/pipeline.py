@@ -52,14 +52,13 @@ from siamese_nbdev.evaluation import (
     find_label_errors,
     near_duplicates,
 )
-from siamese_nbdev.files import read_notes, replacing, write_notes
+from siamese_nbdev.files import locked, read_notes, replacing, write_notes
 from siamese_nbdev.folders import list_images
-from siamese_nbdev.manifests import contradictions, file_keys, name_some
+from siamese_nbdev.manifests import contradictions, file_keys, name_some, note_places, place_paths
 from siamese_nbdev.neighbours import distances_between
 from siamese_nbdev.pictures import image_types
 from siamese_nbdev.retrieval import Index, plot_closest_imgs, search
 from siamese_nbdev.runtime import evaluating, keeping_memory
-from siamese_nbdev.storage import note_places, place_paths
 from siamese_nbdev.tables import find_column, read_as_text, read_table
 from siamese_nbdev.verification import (
     Threshold,
@@ -1625,6 +1624,12 @@ def execute_plan(
     say:Callable[[str], None]=print, # Told how far things are
 ) -> Results:
     "Do what a plan says, as far as it is not done yet, and return the results."
+    with locked(plan.out, wait=False):
+        return carry_out(plan, say)
+
+# %% ../nbs/11_pipeline.ipynb #6a716853
+def carry_out(plan:Plan, say:Say) -> Results:
+    "Do what a plan says; for whoever holds the lock of its folder."
     comparison = None
     if plan.is_labelled:
         comparison = read_comparison(plan.out) or compare_networks(
@@ -1656,7 +1661,7 @@ def execute_plan(
         folder=folder_of(plan.out, comparison.choice) / "model",
     )
 
-# %% ../nbs/11_pipeline.ipynb #6a716853
+
 @dataclass(eq=False)
 class IndexedImages:
     "All usable images, ready to be searched."

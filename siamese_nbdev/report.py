@@ -24,7 +24,7 @@ from siamese_nbdev.checks import InputError, check_path, counted
 from siamese_nbdev.data import read_image, show_images
 from siamese_nbdev.embeddings import EmbeddingSet, plot_embeddings
 from siamese_nbdev.evaluation import hardest_pairs, hubs
-from siamese_nbdev.files import replacing
+from siamese_nbdev.files import locked, replacing
 from siamese_nbdev.galleries import is_missing
 from siamese_nbdev.neighbours import distances_between
 from siamese_nbdev.pipeline import (
@@ -560,17 +560,18 @@ def write_report(
 ) -> Path: # The report
     "Write a run down as `report.html` in its folder; the run is finished first where it is not."
     plan = Plan.load(check_path("a run", out))
-    results = execute_plan(plan, say=say)
-    report = plan.out / "report.html"
-    try:
-        text = as_html(page_of(plan, results))
-    except (InputError, OSError) as error:  # a picture that is gone; the results are safe, and that is the news
-        raise InputError(
-            f"The report stopped ({' '.join(str(error).split())}). Nothing else is lost: all results are in {out}. "
-            f"Put the file back, then write the report again with: siamese-nbdev report {out}"
-        ) from error
-    with replacing(report) as file:
-        file.write_text(text, encoding="utf-8")
+    with locked(plan.out, wait=False):
+        results = execute_plan(plan, say=say)
+        report = plan.out / "report.html"
+        try:
+            text = as_html(page_of(plan, results))
+        except (InputError, OSError) as error:  # a picture that is gone; the results are safe, and that is the news
+            raise InputError(
+                f"The report stopped ({' '.join(str(error).split())}). Nothing else is lost: all results are in {out}. "
+                f"Put the file back, then write the report again with: siamese-nbdev report {out}"
+            ) from error
+        with replacing(report) as file:
+            file.write_text(text, encoding="utf-8")
     return report
 
 # %% ../nbs/12_report.ipynb #c20f6114

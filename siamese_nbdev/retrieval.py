@@ -17,7 +17,7 @@ import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
-from siamese_nbdev.files import read_notes, write_notes
+from siamese_nbdev.files import digest, find_file, read_notes, switching, write_notes
 from siamese_nbdev.galleries import (
     Question,
     Wishes,
@@ -25,11 +25,13 @@ from siamese_nbdev.galleries import (
     captioned,
     check_device,
     check_hits,
+    check_index,
     draw_cell,
     draw_nobody,
     exact_search,
     height_and_step,
     hits_table,
+    is_stored,
     is_too_easy,
     jaccard_distances,
     look_around,
@@ -38,6 +40,7 @@ from siamese_nbdev.galleries import (
     measured,
     most_columns,
     neighbourhoods,
+    notes_digest,
     part_of,
     parts_of,
     points_in,
@@ -387,14 +390,17 @@ class Index:
         self,
         folder:str|Path, # Where to write
     ) -> Path: # The folder
-        "Write the embedding set and, beside it, the index; nothing is pickled."
+        "Write the embedding set and, beside it, the index, where all of it counts at once; nothing is pickled."
         folder = Path(folder)
-        # A set that is mapped from this very folder stands there already.
-        if getattr(self.embeddings.vectors, "filename", None) != (folder / "vectors.npy").resolve():
-            self.embeddings.save(folder)
-        self.backend.save(folder)
-        notes = dict(kind=self.kind, metric=self.metric, effort=self.effort, set=set_digest(folder))
-        write_notes(folder / "index.json", notes)
+        vectors = self.embeddings.vectors
+        with switching(folder) as new:
+            self.backend.save(new)
+            written = sorted(filter(Path.is_file, new.rglob("*")))
+            files = {file.relative_to(new).as_posix(): digest(file) for file in written}
+            self.embeddings.write(new, folder, stored=is_stored(vectors, folder))
+            identity = set_digest(new / "meta.json", vectors)
+            notes = dict(kind=self.kind, metric=self.metric, effort=self.effort, set=identity, files=files)
+            write_notes(new / "index.json", notes | dict(sha256=notes_digest(notes)))
         return folder
 
     @staticmethod
@@ -410,9 +416,10 @@ class Index:
         embeddings = EmbeddingSet.load(folder, root)
         advice = "build the index again with Index(embeddings).save(folder)"
         entries = ("kind", "metric", "effort", "set")
-        notes = read_notes(folder / "index.json", "an index", needs=entries, advice=advice)
-        if notes["set"] != set_digest(folder):
+        notes = read_notes(find_file(folder, "index.json"), "an index", needs=entries, advice=advice)
+        if notes["set"] != set_digest(find_file(folder, "meta.json"), embeddings.vectors):
             raise InputError(f"Expected an index of the embedding set in {folder}, got one of an earlier set; {advice}")
+        check_index(folder, notes, advice)
         if backend is None:
             opened = built_in_backend(notes["kind"], notes["effort"], device)
         else:

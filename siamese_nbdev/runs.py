@@ -9,9 +9,10 @@ __all__ = []
 import io
 import json
 import math
+import secrets
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -39,10 +40,22 @@ from siamese_nbdev.checks import (
 )
 from siamese_nbdev.data import as_manifest, audit_split, triplet_roles
 from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, TripletDataset, describe_transform
-from siamese_nbdev.files import move_aside, read_notes, replacing, write_notes
+from siamese_nbdev.files import (
+    check_digests,
+    digest,
+    find_file,
+    locked,
+    move_aside,
+    read_notes,
+    replacing,
+    settle_held,
+    sweep,
+    switching,
+    write_notes,
+)
 from siamese_nbdev.loss import TripletLoss, copies, triplet_margin_loss, uninformed_loss
-from siamese_nbdev.manifests import check_contradictions, file_keys
-from siamese_nbdev.model import SiameseNet, save_model, saved_weights
+from siamese_nbdev.manifests import check_contradictions, file_keys, note_places, place_paths, signs_of
+from siamese_nbdev.model import SiameseNet, read_model_notes, save_model, saved_weights
 from siamese_nbdev.runtime import evaluating, random_state, set_random_state
 from siamese_nbdev.tables import read_as_text
 
@@ -423,23 +436,74 @@ class Tables:
     valid:pd.DataFrame|None # Images of other identities
     triplets:pd.DataFrame|None # Ready-made triplets of training images
 
-    def save(self, folder:Path) -> None:
-        "Write every table that is there."
-        for name, table in vars(self).items():
+    @property
+    def pictures(self) -> pd.Series:
+        "The files that are trained on and judged by, those of `train` first."
+        tables = [self.train] if self.valid is None else [self.train, self.valid]
+        return pd.Series([path for table in tables for path in table["path"]], dtype="str")
+
+    @property
+    def paths(self) -> pd.Series:
+        "Every path that is written in a table, once."
+        columns = [table[name] for table in vars(self).values() for name in columns_of_paths(table)]
+        return pd.Series([str(path) for column in columns for path in column], dtype="str").drop_duplicates()
+
+    def save(self, folder:Path, out:Path) -> dict:
+        "Write every table that is there, and the signs of the pictures; returns what to note in `out`, their place."
+        paths = self.pictures
+        signs = pd.DataFrame(dict(path=paths, sign=signs_of(paths.tolist())))
+        written = {}
+        for name, table in (vars(self) | dict(pictures=signs)).items():
             if table is not None:
-                with replacing(folder / f"{name}.csv") as file:
-                    table.to_csv(file, index=False)
+                table.to_csv(folder / f"{name}.csv", index=False)
+                written[f"{name}.csv"] = digest(folder / f"{name}.csv")
+        return dict(files=written, places=note_places(self.paths, "", out))
 
     @classmethod
-    def load(cls, folder:Path) -> "Tables":
-        "Read what `save` wrote."
-        valid = folder / "valid.csv"
-        triplets = folder / "triplets.csv"
-        return cls(
-            train=read_as_text(folder / "train.csv"),
-            valid=read_as_text(valid) if valid.exists() else None,
-            triplets=read_as_text(triplets) if triplets.exists() else None,
-        )
+    def load(cls, folder:Path, notes:dict) -> "Tables":
+        "Read what `save` wrote, with paths that lead to the pictures from here; refuse what was changed since."
+        check_digests(folder, notes.get("files", {}), "copy the folder again, or start the run anew")
+        kept = [name for name in ("train", "valid", "triplets") if find_file(folder, f"{name}.csv").exists()]
+        read = {name: read_as_text(find_file(folder, f"{name}.csv")) for name in kept}
+        tables = cls(read["train"], read.get("valid"), read.get("triplets"))
+        return tables.placed(folder, notes.get("places"))
+
+    def placed(self, folder:Path, places:dict|None) -> "Tables":
+        "Write the paths of tables that lie in a folder as seen from here; earlier versions noted no places."
+        if places is None: return self
+        written = self.paths
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `check_pictures` says what is not found
+            found, _ = place_paths(written, folder, places, None)
+        seen = dict(zip(written, found, strict=True))
+        tables = {}
+        for name, table in vars(self).items():
+            moved = {column: table[column].map(seen) for column in columns_of_paths(table)}
+            tables[name] = table if table is None else table.assign(**moved)
+        return type(self)(**tables)
+
+
+def columns_of_paths(table:pd.DataFrame|None) -> list[str]:
+    "Name the columns of a table of a run that hold files."
+    return [] if table is None else [name for name in ("path", *triplet_roles) if name in table]
+
+
+def check_pictures(out:Path, pictures:pd.Series) -> None:
+    "Refuse to go on with other pictures than a run began with; warn where only their times are others."
+    file = find_file(out, "pictures.csv")
+    if not file.exists(): return  # a run of an earlier version
+    before = read_as_text(file)["sign"].fillna("").tolist()
+    now = signs_of(pictures.tolist())
+    changed = [row for row, sign in enumerate(now) if sign != before[row]]
+    if not changed: return
+    such = f"{len(changed):,} of {len(now):,} have changed, such as {pictures.iloc[changed[0]]}"
+    if all("@" in now[row] and now[row].split("@")[0] == before[row].split("@")[0] for row in changed):
+        warnings.warn(f"The pictures of {out} have other times than when the run began: {such}", stacklevel=3)
+        return
+    raise InputError(
+        f"Expected the pictures that the run in {out} began with, got others: {such}; put them back, or start a new "
+        "run with fit"
+    )
 
 
 def check_tables(tables:Tables, options:CheckedOptions) -> tuple[Tables, list[str]]:
@@ -862,7 +926,7 @@ def keep_best(run:Run, encoder:SiameseNet, score:float) -> None:
     if run.out is None:
         progress.best_weights = copied_weights(encoder)
     elif run.writes_to is not None:
-        extra = dict(epoch=progress.epoch + 1, valid_map=score if is_judged else None)
+        extra = dict(epoch=progress.epoch + 1, valid_map=score if is_judged else None, run=run_digest(run.writes_to))
         save_model(encoder, run.writes_to / "model", extra=extra)
 
 
@@ -890,9 +954,9 @@ def current_rate(run:Run) -> float:
 
 
 def write_history(run:Run) -> None:
-    "Write the history as a table."
-    if run.writes_to is not None:
-        with writing(run.writes_to / "history.csv") as file:
+    "Write the history as a table, if there is any."
+    if run.writes_to is not None and run.progress.history:
+        with naming_the_way_on(run.writes_to), replacing(run.writes_to / "history.csv") as file:
             pd.DataFrame(run.progress.history).to_csv(file, index=False)
 
 
@@ -924,8 +988,9 @@ start_again = "start it again, or resume it with the version of siamese_nbdev th
 
 
 def save_checkpoint(run:Run) -> None:
-    "Write everything that the next step depends on to one file, in one piece."
-    if run.writes_to is None: return
+    "Write everything that the next step depends on, and the history up to here; both count at once."
+    out = run.writes_to
+    if out is None: return
     state = dict(
         version=checkpoint_version,
         processes=run.accelerator.num_processes,
@@ -936,18 +1001,26 @@ def save_checkpoint(run:Run) -> None:
     )
     content = io.BytesIO()
     torch.save(state, content)  # into memory first: a full disk then fails with the operating system's own error
-    with writing(run.writes_to / "last.pt") as file:
-        file.write_bytes(content.getbuffer())
+    with naming_the_way_on(out), switching(out) as new:
+        (new / "last.pt").write_bytes(content.getbuffer())
+        write_notes(new / "checkpoint.json", dict(run=run_digest(out), files={"last.pt": digest(new / "last.pt")}))
+        if run.progress.history:
+            pd.DataFrame(run.progress.history).to_csv(new / "history.csv", index=False)
 
 
 @contextmanager
-def writing(path:Path) -> Iterator[Path]:
-    "Replace a file of a run; where that fails, say that the run can go on from its last checkpoint."
+def naming_the_way_on(out:Path) -> Iterator[None]:
+    "Where a file of a run cannot be written, say that the run can go on from its last checkpoint."
     try:
-        with replacing(path) as file:
-            yield file
+        yield
     except OSError as error:
-        raise OSError(f"{error}; then continue with resume({str(path.parent)!r})") from error
+        raise OSError(f"{error}; then continue with resume({str(out)!r})") from error
+
+
+def run_digest(out:Path) -> str:
+    "Tell a run from every other: each writes a `run.json` of its own. Empty where there is none."
+    file = out / "run.json"
+    return digest(file) if file.exists() else ""
 
 
 def load_checkpoint(run:Run) -> None:
@@ -968,6 +1041,7 @@ def read_checkpoint(run:Run) -> dict|None:
     "Read the last checkpoint of a run, if it has one; refuse what this run cannot continue from."
     if run.out is None: return None
     path = run.out / "last.pt"
+    check_checkpoint(run.out)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -990,6 +1064,32 @@ def read_checkpoint(run:Run) -> dict|None:
     return state
 
 
+def check_checkpoint(out:Path) -> None:
+    "Refuse a checkpoint that was changed since, or is another run's; earlier versions noted no digests."
+    if not (out / "last.pt").exists(): return
+    if not (out / "checkpoint.json").exists() and "files" not in read_run(out): return
+    advice = "delete it to start over from the first step"
+    notes = read_notes(out / "checkpoint.json", "a checkpoint", needs=("run", "files"), advice=advice)
+    check_digests(out, notes["files"], advice)
+    if notes["run"] != run_digest(out):
+        raise InputError(
+            f"Expected last.pt of the run in {out}, got that of another run, or a run.json that was changed; {advice}"
+        )
+
+
+def check_best(run:Run) -> None:
+    "Refuse to go on from a checkpoint without the best network so far, which only its own folder holds."
+    if run.out is None or not run.progress.epoch: return
+    folder = run.out / "model"
+    try:
+        saved_weights(folder)
+        noted = (read_model_notes(folder / "model.json").get("extra") or {}).get("run")
+    except (InputError, FileNotFoundError) as error:
+        raise InputError(f"{error}. The run in {run.out} needs it, which holds its best weights so far") from error
+    if noted not in (None, run_digest(run.out)):
+        raise InputError(f"Expected the best network of the run in {run.out}, got that of another run in {folder}")
+
+
 def needs_checkpoint(run:Run) -> bool:
     "Tell whether a checkpoint is due within an epoch; one at its end is written anyway."
     every = run.options.checkpoint_steps
@@ -997,25 +1097,40 @@ def needs_checkpoint(run:Run) -> bool:
     return every is not None and done % every == 0 and done < run.steps_per_epoch
 
 # %% ../nbs/appendix/runs.ipynb #63569f2c
+def holding(run:Run) -> AbstractContextManager:
+    "Hold the lock of the folder of a run, in the process that writes to it."
+    return nullcontext() if run.writes_to is None else locked(run.writes_to, wait=False)
+
+
 def open_folder(run:Run, tables:Tables, custom_loss:bool) -> None:
     "Move an earlier run aside and write down what this one is."
     out = run.writes_to
     if out is None: return
     if (out / "run.json").exists():
         move_aside(out)
-    tables.save(out)
     save_model(run.encoder, out / "start")
-    notes = dict(
-        options=asdict(run.options),
-        custom_loss=custom_loss,
-        transform=describe_transform(run.dataset.transform),
-    )
-    write_notes(out / "run.json", notes)
+    with switching(out) as new:
+        notes = dict(
+            id=secrets.token_hex(8),
+            options=asdict(run.options),
+            custom_loss=custom_loss,
+            transform=describe_transform(run.dataset.transform),
+        )
+        write_notes(new / "run.json", notes | tables.save(new, out))
+
+
+def tidy(run:Run) -> None:
+    "Remove from the folder of a run what a kill left behind; for whoever holds its lock."
+    out = run.writes_to
+    if out is None: return
+    settle_held(out)
+    for folder in (out, out / "start", out / "model"):
+        sweep(folder)
 
 
 def read_run(out:Path) -> dict:
     "Read what a run is; refuse a folder that holds none, or one that an earlier version wrote."
-    path = out / "run.json"
+    path = find_file(out, "run.json")
     refuse_older_run(path)
     return read_notes(
         path,

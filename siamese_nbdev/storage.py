@@ -7,12 +7,14 @@ __all__ = []
 
 # %% ../nbs/appendix/storage.ipynb #st000005
 import errno
+import hashlib
 import json
 import os
+import shutil
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -26,8 +28,19 @@ from pandas.api.extensions import ExtensionArray
 
 from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.data import as_manifest
-from siamese_nbdev.files import digest, read_notes, replacing, write_notes
-from siamese_nbdev.manifests import clean_label, file_keys, text_column, text_of
+from siamese_nbdev.files import digest, find_file, read_notes, settle, settle_held, sweep, switching, write_notes
+from siamese_nbdev.manifests import (
+    clean_label,
+    count_files,
+    file_keys,
+    note_places,
+    place_paths,
+    signs_of,
+    some_of,
+    text_column,
+    text_of,
+    with_paths,
+)
 from siamese_nbdev.tables import read_as_text
 
 if TYPE_CHECKING:  # a saved set is opened without torch: it is imported where a network runs
@@ -155,61 +168,110 @@ def keys_from_here_or(root:str, paths:np.ndarray) -> np.ndarray:
 class OpenedSet(NamedTuple):
     "What a saved set holds."
     vectors:np.ndarray # Mapped from the file, shape (N, D)
+    sha256:str # Digest that the vectors must have; empty where it is checked already, or not noted
     manifest:pd.DataFrame # N rows; paths lead to the pictures from the present folder, where they were found
     notes:dict # What made the vectors
     root:str # Folder that relative paths start from
 
 
-def write_vectors(folder:Path, vectors:np.ndarray) -> None:
-    "Write vectors into a folder, in one piece."
-    with replacing(folder / "vectors.npy") as file, open(file, "wb") as stream:
-        np.save(stream, np.asarray(vectors))
-
-
-def describe_set(folder:Path, manifest:pd.DataFrame, meta:dict, shape:tuple[int, ...], root:str) -> Path:
-    "Write manifest and notes beside the vectors."
-    with replacing(folder / "manifest.csv") as file:
-        as_text(manifest).to_csv(file, index=False)
+def write_set(
+    new:Path, # Folder to write into
+    vectors:np.ndarray, # Shape (N, D)
+    manifest:pd.DataFrame, # Its N rows
+    meta:dict, # What made the vectors
+    *,
+    root:str, # Folder that relative paths start from
+    place:Path, # Folder that the files will be in when they count
+    stored:bool=False, # The vectors stand there already
+) -> None:
+    "Write vectors, manifest and notes."
+    if not stored:
+        with open(new / "vectors.npy", "wb") as stream:
+            np.save(stream, np.asarray(vectors))
+    as_text(manifest).to_csv(new / "manifest.csv", index=False)
     belongs = dict(
         format=1,
-        shape=list(shape),
-        manifest_sha256=digest(folder / "manifest.csv"),
-        places=note_places(pd.Series(manifest["path"]), root, folder),
+        shape=list(vectors.shape),
+        vectors=dict(dtype=vectors.dtype.str, sample=sample_digest(vectors), sha256=rows_digest(vectors)),
+        manifest_sha256=digest(new / "manifest.csv"),
+        places=note_places(pd.Series(manifest["path"]), root, place),
     )
-    write_notes(folder / "meta.json", meta | belongs)
-    return folder
+    write_notes(new / "meta.json", meta | belongs)
+
+
+def save_set(folder:Path, vectors:np.ndarray, manifest:pd.DataFrame, meta:dict, root:str) -> None:
+    "Switch a folder to another set: all three files count at once."
+    with switching(folder) as new:
+        write_set(new, vectors, manifest, meta, root=root, place=folder)
+
+
+def rows_digest(vectors:np.ndarray) -> str:
+    "Boil vectors down to a checksum, row after row, whatever their layout in memory."
+    checksum = hashlib.sha256()
+    chunk = 1 + DIGESTED_AT_ONCE // (vectors[:1].nbytes or 1)
+    for start in range(0, len(vectors), chunk):
+        checksum.update(np.ascontiguousarray(vectors[start:start + chunk]).data)
+    return checksum.hexdigest()
+
+
+def sample_digest(vectors:np.ndarray) -> str:
+    "Boil about a thousand rows, evenly spread, down to a checksum."
+    return rows_digest(vectors[::max(1, len(vectors) // SAMPLED)])
+
+
+DIGESTED_AT_ONCE = 1_000_000  # bytes of vectors that are laid out anew for it
+SAMPLED = 1000  # rows to look at when a set is opened
+CHECKED_AT_ONCE = 64_000_000  # bytes of vectors; where there are more, the others are looked at when they are used
 
 
 def open_set(folder:str|Path, root:str|Path|None) -> OpenedSet:
     "Open a saved set; `root` is where its pictures are now, if they have moved."
     folder = find_set(folder)
+    settle(folder)
     check_files(folder)
     notes = read_notes(
-        folder / "meta.json",
+        find_file(folder, "meta.json"),
         "an embedding set",
         needs=("shape", "manifest_sha256"),
         advice="embed the images again",
     )
     vectors = map_vectors(folder)
-    if list(vectors.shape) != notes["shape"] or digest(folder / "manifest.csv") != notes["manifest_sha256"]:
-        raise InputError(
-            f"Expected vectors and manifest that belong together in {folder}, "
-            "got files that were changed since they were saved; embed the images again"
-        )
+    table = find_file(folder, "manifest.csv")
+    if list(vectors.shape) != notes["shape"] or digest(table) != notes["manifest_sha256"]:
+        raise changed_since(folder)
+    sha256 = check_vectors(vectors, notes.pop("vectors", None), folder)
     # Only an empty cell is missing: somebody's label may well be NA or None.
-    manifest = read_as_text(folder / "manifest.csv")
+    manifest = read_as_text(table)
     places = notes.pop("places", None)
     if places is None:  # saved by an earlier version, which looked at less
         manifest = as_manifest(manifest, allow_empty=True)
     paths, start = place_paths(pd.Series(manifest["path"]), folder, places, root)
-    return OpenedSet(vectors, with_paths(manifest, paths), notes, start)
+    return OpenedSet(vectors, sha256, with_paths(manifest, paths), notes, start)
+
+
+def check_vectors(vectors:np.ndarray, noted:dict|None, folder:Path) -> str:
+    "Refuse vectors that are not those of the notes; returns the digest that is still to be checked."
+    if noted is None: return ""  # saved by an earlier version
+    is_small = vectors.nbytes <= CHECKED_AT_ONCE
+    found = rows_digest(vectors) if is_small else sample_digest(vectors)
+    if vectors.dtype.str != noted["dtype"] or found != noted["sha256" if is_small else "sample"]:
+        raise changed_since(folder)
+    return "" if is_small else noted["sha256"]
+
+
+def changed_since(folder:str|Path) -> InputError:
+    "Return the refusal of a set whose files are not those that were saved."
+    return InputError(
+        f"Expected vectors and manifest that belong together in {folder}, "
+        "got files that were changed since they were saved; embed the images again"
+    )
 
 
 def find_set(folder:str|Path) -> Path:
     "Return the folder of an embedding set: this one, or in a run its index, else its embeddings of the test images."
     folder = check_path("an embedding set", folder)
     for candidate in (folder, folder / "index", folder / "embeddings"):
-        if (candidate / "vectors.npy").exists():
+        if find_file(candidate, "vectors.npy").exists():
             return candidate
     return folder
 
@@ -217,7 +279,7 @@ def find_set(folder:str|Path) -> Path:
 def check_files(folder:Path) -> None:
     "Refuse a folder that does not hold the three files of a set."
     for name in ("meta.json", "manifest.csv", "vectors.npy"):
-        if not (folder / name).is_file():
+        if not find_file(folder, name).is_file():
             raise FileNotFoundError(
                 f"Expected {name} in {folder}, found none; "
                 "embed_images(model, manifest, out=folder) and EmbeddingSet.save write such a folder"
@@ -227,160 +289,11 @@ def check_files(folder:Path) -> None:
 def map_vectors(folder:Path) -> np.ndarray:
     "Map the vectors of a saved set into memory."
     try:
-        return np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        return np.load(find_file(folder, "vectors.npy"), mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise InputError(
             f"Expected an embedding set in {folder}, got a damaged file ({error}); embed the images again"
         ) from error
-
-# %% ../nbs/appendix/storage.ipynb #st000019
-LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
-
-
-def some_of(paths:pd.Series) -> list[str]:
-    "Choose a few paths, evenly from the column."
-    rows = np.linspace(0, len(paths) - 1, min(len(paths), LOOKED_FOR)).astype(int)
-    return [str(path) for path in paths.iloc[rows]]
-
-
-def count_files(paths:Iterable[str], root:str="") -> int:
-    "Count which paths lead to a file."
-    return sum(os.path.isfile(os.path.join(root, path)) for path in paths)
-
-
-def relative(path:str, start:str) -> str:
-    "Write a path as seen from a folder, if there is a way (there is none between two drives of Windows)."
-    try:
-        return Path(os.path.relpath(path, start)).as_posix()
-    except ValueError:
-        return Path(path).as_posix()
-
-
-def moved(paths:Iterable[str], change:Callable[[str], str]) -> list[str]:
-    "Exchange the folder of each path for another; every folder is looked at once."
-    folders:dict[str, str] = {}
-    changed = []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in folders:
-            new = Path(change(folder)).as_posix()
-            folders[folder] = "" if new == "." else new.rstrip("/") + "/"
-        changed.append(folders[folder] + name)
-    return changed
-
-
-def paths_from(paths:Iterable[str], old:str, new:str) -> Iterable[str]:
-    "Write paths that start from one folder as seen from another; absolute ones stay."
-    if old == new:
-        return paths
-    return moved(paths, lambda folder: folder if os.path.isabs(folder) else relative(os.path.join(old, folder), new))
-
-
-def with_paths(manifest:pd.DataFrame, paths:Iterable[str]) -> pd.DataFrame:
-    "Exchange the paths of a manifest, if they are others."
-    if isinstance(paths, pd.Series):
-        return manifest
-    return manifest.assign(path=pd.Series(list(paths), index=manifest.index, dtype="str"))
-
-
-def common_folder(paths:Iterable[str], start:str) -> str:
-    "Return the innermost folder that holds all files, which start from a folder."
-    folders = {os.path.normpath(os.path.join(start, folder)) for folder in set(map(os.path.dirname, paths))}
-    try:
-        return os.path.commonpath(folders)
-    except ValueError:  # there are none, or on several drives
-        return start
-
-# %% ../nbs/appendix/storage.ipynb #st000020
-def note_places(paths:pd.Series, root:str, folder:Path) -> dict:
-    "Note where the pictures of a set are, as seen from the folder it is saved in."
-    here = os.path.realpath(folder)
-    start = os.path.realpath(root)
-    return dict(
-        start=relative(start, here),
-        pictures=relative(common_folder(paths, start), here),
-        found=count_files(some_of(paths), root),
-    )
-
-
-def place_paths(
-    paths:pd.Series, # As they were saved
-    folder:Path, # Where the set is
-    places:dict|None, # What `note_places` returned; None for sets of earlier versions
-    root:str|Path|None, # Where the caller says that the pictures are
-) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
-    "Find the pictures of a saved set, and write their paths as seen from here."
-    here = os.getcwd()
-    home = os.path.realpath(folder)
-    start = here if places is None else os.path.normpath(os.path.join(home, places["start"]))
-    if root is not None:
-        return paths_below(paths, start, Path(root)), here
-    if places is None or not len(paths):
-        return paths, start
-    return paths_found(paths, start, os.path.join(home, places["pictures"]), places["found"], folder)
-
-
-def paths_found(
-    paths:pd.Series, # As they were saved
-    start:str, # Folder from which they started
-    pictures:str, # Folder that held all of the pictures
-    before:int, # How many of a few were there
-    folder:Path, # Where the set is
-) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
-    "Look for pictures where they were, where their paths lead from here, and where the project may have been moved."
-    here = os.getcwd()
-    few = some_of(paths)
-
-    def beside(some:Iterable[str]) -> list[str]:
-        return moved(some, relocation(common_folder(paths, start), start, relative(pictures, here)))
-
-    ways = (lambda some: paths_from(some, start, here), lambda some: some, beside)
-    counts = []
-    for way in ways:
-        counts.append(count_files(way(few)))
-        if counts[-1] == len(few):
-            break
-    best = int(np.argmax(counts))
-    count = counts[best]
-    if count < before or (best > 0 and count):
-        warn_of_moved(folder, few, count, next(iter(ways[best](few))))
-    return (ways[best](paths), here) if count else (paths, start)
-
-
-def relocation(old:str, start:str, new:str) -> Callable[[str], str]:
-    "Return what turns a folder somewhere below an old place into one below a new place."
-    return lambda folder: os.path.join(new, os.path.relpath(os.path.join(start, folder), old))
-
-
-def paths_below(paths:pd.Series, start:str, root:Path) -> list[str]:
-    "Look for pictures below a new folder, which stands for the one that held them all or for one further out."
-    few = some_of(paths)
-    common = common_folder(paths, start)
-    names = Path(common).parts[1:]
-    changes = []
-    for further in range(len(names) + 1):
-        inside = root.joinpath(*names[len(names) - further:])
-        changes.append(relocation(common, start, str(inside)))
-    counts = [count_files(moved(few, change)) for change in changes]
-    best = int(np.argmax(counts))
-    if few and not counts[best]:
-        raise FileNotFoundError(
-            f"Expected in root={root} the pictures that were in {common}, such as {few[0]}, "
-            f"found none of {len(few)} that were looked for; give the folder that holds them now"
-        )
-    if counts[best] < len(few):
-        warnings.warn(f"Only {counts[best]} of {len(few)} pictures that were looked for are in {root}", stacklevel=5)
-    return moved(paths, changes[best])
-
-
-def warn_of_moved(folder:Path, few:list[str], count:int, first:str) -> None:
-    "Say that pictures of a set are not where they were."
-    found = f"{count} of {len(few)} that were looked for are found, like {first}" if count else "none was found"
-    warnings.warn(
-        f"The pictures of {folder} are not where they were when it was saved, such as {few[0]}; {found}; "
-        "EmbeddingSet.load(folder, root=...) names the folder that holds them now",
-        stacklevel=6,
-    )
 
 # %% ../nbs/appendix/storage.ipynb #st000035
 class EmbeddedBatch(NamedTuple):
@@ -467,7 +380,7 @@ class PartialSet:
     "The vectors of a collection while they are being filled in, in memory or in a file."
     vectors:np.ndarray # float32, shape (N, D): a row for each row of the manifest
     out:Path|None = None # Folder of the file; None keeps the vectors in memory
-    signature:str = "" # Digest of images and network
+    signature:str = "" # Digest of images, with their signs, and network
     done:int = 0 # Rows that the note on the disk promises
     errors:dict[int, str] = field(default_factory=dict) # Why an image could not be read, by row
     noted:float = field(default_factory=time.monotonic) # When the note was written, in seconds
@@ -504,28 +417,42 @@ def start_vectors(out:Path|None, manifest:pd.DataFrame, size:int, meta:dict) -> 
     "Open the place for the vectors, new or half filled by an interrupted run of the same images and network."
     shape = len(manifest), size
     if out is None: return PartialSet(np.zeros(shape, np.float32))
-    signature = digest(json.dumps([meta, os.getcwd(), list(manifest["path"])]).encode())
-    out.mkdir(parents=True, exist_ok=True)
-    interrupted = reopen_vectors(out, shape, signature)
-    return interrupted or PartialSet(reserve(out / "partial.npy", shape), out, signature)
+    paths = manifest["path"].tolist()
+    signature = digest(json.dumps([meta, os.getcwd(), paths, signs_of(paths)]).encode())
+    settle_held(out)
+    begun = out / begun_name
+    interrupted = reopen_vectors(begun, shape, signature)
+    if interrupted is not None: return interrupted
+    shutil.rmtree(begun, ignore_errors=True)
+    begun.mkdir(parents=True)
+    return PartialSet(reserve(begun / "partial.npy", shape), begun, signature)
 
 
-def reopen_vectors(out:Path, shape:tuple[int, int], signature:str) -> PartialSet|None:
+begun_name = ".siamese.partial"  # folder, in that of a set, of what is not whole yet
+
+
+def reopen_vectors(begun:Path, shape:tuple[int, int], signature:str) -> PartialSet|None:
     "Take up what an interrupted run of the same images and network left; None where there is nothing to use."
-    notes = read_progress(out / "partial.json")
-    if notes.get("signature") != signature: return None
-    partial = out / "partial.npy"
-    finished = out / "vectors.npy"
+    notes = read_progress(begun / "partial.json")
+    if notes.get("signature") != signature:
+        if notes.get("done"):
+            warnings.warn(
+                f"Embedding into {begun.parent} begins anew: {notes['done']:,} rows that an interrupted run left are "
+                "of another network or list, or of images that have been changed since",
+                stacklevel=4,
+            )
+        return None
+    partial = begun / "partial.npy"
+    finished = begun / "vectors.npy"
     if not partial.exists() and notes["done"] == shape[0] and finished.exists():
-        # All was done, and the power went between the renaming and the last note: take the name back.
-        os.replace(finished, partial)
+        os.replace(finished, partial)  # all was done, and the power went after the renaming: take the name back
     try:
         vectors = np.lib.format.open_memmap(partial, mode="r+")
     except (FileNotFoundError, ValueError):
         return None
     if vectors.shape != shape: return None
     errors = {int(row): error for row, error in notes["errors"].items()}
-    return PartialSet(vectors, out, signature, notes["done"], errors)
+    return PartialSet(vectors, begun, signature, notes["done"], errors)
 
 
 def read_progress(path:Path) -> dict:
@@ -556,16 +483,19 @@ def reserve(path:Path, shape:tuple[int, int]) -> np.memmap:
     return vectors
 
 
-def settle_vectors(partial:PartialSet, out:Path, kept:np.ndarray) -> None:
-    "Give the vectors their final name, without the rows of unreadable images."
+def settle_vectors(partial:PartialSet, kept:np.ndarray) -> np.ndarray:
+    "Give the vectors their final name, without the rows of unreadable images; returns them, mapped."
+    assert partial.out is not None
+    partial.flush()
+    file = partial.out / "vectors.npy"
     if partial.errors:
-        with replacing(out / "vectors.npy") as file:
-            copy_rows(partial.vectors, kept, file)
+        copy_rows(partial.vectors, kept, file)
         del partial.vectors  # Windows renames and removes no mapped file
     else:
-        partial.flush()
         del partial.vectors
-        os.replace(out / "partial.npy", out / "vectors.npy")
+        os.replace(partial.out / "partial.npy", file)
+    sweep(partial.out)
+    return np.load(file, mmap_mode="r")
 
 
 def copy_rows(vectors:np.ndarray, rows:np.ndarray, file:Path, chunk:int=10_000) -> None:

@@ -38,12 +38,15 @@ from siamese_nbdev.runs import (
     averaged_weights,
     broadcast_buffers,
     call_loss,
+    check_best,
+    check_pictures,
     check_tables,
     current_rate,
     embed,
     embed_in_memory,
     examine,
     finish,
+    holding,
     in_per_cent,
     is_about,
     keep_best,
@@ -60,6 +63,7 @@ from siamese_nbdev.runs import (
     show_step,
     start_run,
     stop_on_nan,
+    tidy,
     told_by,
     unknown_scores,
     update_average,
@@ -186,7 +190,6 @@ def end_epoch(run:Run) -> None:
     progress.done = 0
     progress.notes = []
     progress.seconds = 0.0
-    write_history(run)
     save_checkpoint(run)
 
 
@@ -276,8 +279,8 @@ def fit(
         warnings.warn(remark, stacklevel=2)
     torch.manual_seed(options.seed)
     run = start_run(model, tables, options, loss, choose_transform(transform, options.epochs))
-    open_folder(run, tables, custom_loss=loss is not None)
-    with deterministic(), keeping_memory(options.keep_memory), quick_convolutions(run.trainee):
+    with holding(run), deterministic(), keeping_memory(options.keep_memory), quick_convolutions(run.trainee):
+        open_folder(run, tables, custom_loss=loss is not None)
         return run_epochs(run)
 
 # %% ../nbs/04_training.ipynb #872305ff
@@ -291,8 +294,6 @@ def resume(
 ) -> tuple[SiameseNet, pd.DataFrame]: # The network and its history
     "Continue a run wherever it was killed; on the same machine it ends with the weights of an uninterrupted one."
     out = check_path("a run", out)
-    for half_written in out.glob("**/.*.tmp"):
-        half_written.unlink(missing_ok=True)  # a kill left it behind
     notes = read_run(out)
     if notes["custom_loss"] and loss is None: raise ask_again(out, "loss", "loss")
     if notes["transform"] == "custom" and transform is None: raise ask_again(out, "transform", "augmentation")
@@ -301,10 +302,14 @@ def resume(
     options = Options.from_notes(notes, out, progress)
     model = load_model(out / "start", backbone=backbone)
     torch.manual_seed(options.seed)  # as in `fit`, after the network was built
-    run = start_run(model, Tables.load(out), options, loss, transform)
-    load_checkpoint(run)
-    write_history(run)  # cut back to the checkpoint
-    with deterministic(), keeping_memory(options.keep_memory), quick_convolutions(run.trainee):
+    tables = Tables.load(out, notes)
+    check_pictures(out, tables.pictures)
+    run = start_run(model, tables, options, loss, transform)
+    with holding(run), deterministic(), keeping_memory(options.keep_memory), quick_convolutions(run.trainee):
+        tidy(run)
+        load_checkpoint(run)
+        check_best(run)
+        write_history(run)  # cut back to the checkpoint
         return model, run_epochs(run)
 
 # %% ../nbs/04_training.ipynb #3ebc925d

@@ -9,8 +9,6 @@ __all__ = []
 import difflib
 import hashlib
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from siamese_nbdev.checks import InputError, check_path
-from siamese_nbdev.files import digest, read_notes
+from siamese_nbdev.files import digest, find_file, read_notes, settle, switching, write_notes
 
 # %% ../nbs/appendix/weights.ipynb #we000007
 def packaged_weights() -> dict[str, Tensor]|None:
@@ -178,67 +176,27 @@ def fingerprint(config:dict, tensors:dict[str, Tensor]) -> str:
 # %% ../nbs/appendix/weights.ipynb #we000024
 def write_network(folder:Path, weights:bytes, notes:dict) -> Path:
     "Switch a folder to another network: weights and notes are both on the disk before either counts."
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        end_interrupted_save(folder)
-        write_and_switch(folder, {weights_name: weights, notes_name: json.dumps(notes, indent=1).encode()})
-    except OSError as error:
-        raise OSError(
-            f"Could not save a network in {folder} ({error.strerror or error}); one that stood there before is intact. "
-            "Free some space or choose a folder that can be written to"
-        ) from error
-    os.replace(folder / f"{weights_name}.next", folder / weights_name)
+    with switching(folder) as new:
+        (new / weights_name).write_bytes(weights)
+        write_notes(new / notes_name, notes, format=file_format)
+    (folder / f"{weights_name}.next").unlink(missing_ok=True)  # an interrupted save of an earlier version
     return folder
-
-
-def end_interrupted_save(folder:Path) -> None:
-    "Put weights whose JSON counts already where they belong, before the next save writes over them."
-    waiting = folder / f"{weights_name}.next"
-    if not waiting.is_file() or not (folder / notes_name).is_file():
-        return
-    with suppress(InputError):  # a damaged JSON describes no weights
-        notes = read_model_notes(folder / notes_name)
-        if digest(waiting) == notes["sha256"]:
-            os.replace(waiting, folder / weights_name)
-
-
-def write_and_switch(folder:Path, contents:dict[str, bytes]) -> None:
-    "Write files under names that end in `.next`, then rename the JSON: from here the new network counts."
-    begun = []
-    try:
-        for name, content in contents.items():
-            path = folder / f"{name}.next"
-            begun.append(path)
-            write_to_disk(path, content)
-        os.replace(folder / f"{notes_name}.next", folder / notes_name)
-    except OSError:
-        for path in begun:
-            with suppress(OSError):
-                path.unlink()
-        raise
-
-
-def write_to_disk(path:Path, content:bytes) -> None:
-    "Write a file and wait until its bytes have reached the disk."
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 # %% ../nbs/appendix/weights.ipynb #we000025
 def find_network(folder:str|Path) -> Path:
     "Return the folder of a network: this one, or in a run that of the network it chose for use, else the trained one."
     folder = check_path("a saved network", folder)
     for candidate in (folder, folder / "index" / "model", folder / "model"):
-        if (candidate / notes_name).is_file():
+        if find_file(candidate, notes_name).is_file():
             return candidate
     return folder
 
 
 def read_model_notes(path:Path) -> dict:
     "Read a network's JSON and check that it is one we understand."
+    settle(path.parent)
     return read_notes(
-        path,
+        find_file(path.parent, path.name),
         "a network",
         format=file_format,
         needs=("config", "sha256"),
@@ -247,8 +205,8 @@ def read_model_notes(path:Path) -> dict:
 
 
 def read_weights(folder:Path, sha256:str) -> bytes:
-    "Read the weights with this digest; an interrupted save may have left them in `model.safetensors.next`."
-    paths = (folder / weights_name, folder / f"{weights_name}.next")
+    "Read the weights with this digest; an earlier version may have left them in `model.safetensors.next`."
+    paths = (find_file(folder, weights_name), folder / f"{weights_name}.next")
     found = [path.read_bytes() for path in paths if path.is_file()]
     if not found:
         raise FileNotFoundError(
