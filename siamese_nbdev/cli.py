@@ -84,6 +84,11 @@ Mirror = Annotated[bool, option(
     "Whether training may mirror pictures. --no-mirror: a mirror image is somebody else (hands, flukes, letters)."
 )]
 Resplit = Annotated[bool, option("Ignore the split that folders or CSV bring, and make a new one.", "--resplit")]
+SplitBy = Annotated[str, option(
+    "What is divided: label, or image where labels are kinds of things and new pictures will show the same kinds; "
+    "figures then say nothing about kinds never seen.",
+    "--split-by",
+)]
 Levels = Annotated[str|None, option(
     "Level of sub-folders that names the identity: 1, 2 or, for both, 1,2. Default: all of them.", "--depth"
 )]
@@ -201,6 +206,7 @@ def run_command(
     seed:Seed=default_seed,
     mirror:Mirror=True,
     resplit:Resplit=False,
+    split_by:SplitBy="label",
     depth:Levels=None,
     splits:Splits=None,
     pattern:Pattern=None,
@@ -222,6 +228,7 @@ def run_command(
         seed=seed,
         mirror=mirror,
         resplit=resplit,
+        split_by=split_by,
         depth=depth_of(depth),
         splits=splits,
         pattern=pattern,
@@ -297,7 +304,9 @@ def finish_run(plan:"Plan", report:bool) -> None:
     kept = ["index/", *(measured if plan.is_labelled else []), "duplicates.csv", "closest.png"]
     for line in problems_in_words(plan):
         typer.echo(line)
-    typer.echo(f"{counted(len(results.duplicates), 'pair')} of near-duplicates{across} in duplicates.csv")
+    groups = counted(results.duplicates["group"].nunique(), "group")
+    pairs = counted(len(results.duplicates), "pair")
+    typer.echo(f"{groups} of near-duplicates{across} ({pairs}) in duplicates.csv")
     if results.suspects is not None and len(results.suspects):
         lie = counted(len(results.suspects), "image", "lie")
         command = f"siamese-nbdev labels {shlex.quote(str(plan.out))}"
@@ -333,6 +342,7 @@ def train_command(
     seed:Seed=default_seed,
     mirror:Mirror=True,
     resplit:Resplit=False,
+    split_by:SplitBy="label",
     allow_contradictions:Annotated[bool, option(
         "Train although one file, or the same bytes, stand under two labels.", "--allow-contradictions"
     )]=False,
@@ -353,6 +363,7 @@ def train_command(
         seed=seed,
         mirror=mirror,
         resplit=resplit,
+        split_by=split_by,
         depth=depth_of(depth),
         splits=splits,
         pattern=pattern,
@@ -468,7 +479,8 @@ def read_parts(
         refuse_contradictions(found)
     images, notes = choose_splits(found.images, options, test=False)
     warn_of(notes)
-    warn_of(check_parts(images, own=has_split(found.images) and not options.resplit, test=False))
+    own = has_split(found.images) and not options.resplit
+    warn_of(check_parts(images, own=own, test=False, by=options.split_by))
     tests = int((images["split"] == "test").to_numpy().sum())
     if tests:
         warn(f"test is left alone ({counted(tests, 'image')}); `siamese-nbdev run` measures with it")

@@ -216,10 +216,10 @@ def are_copies(
     pictures, is_read = small_pictures(files, workers)
     is_copy = np.zeros(len(pairs), dtype=bool)
     with torch.inference_mode():
-        for start in range(0, len(pairs), 512):
-            some = pairs[start:start + 512]
+        for start in range(0, len(pairs), 256):
+            some = pairs[start:start + 256]
             one, other = (torch.from_numpy(pictures[some[:, side]]).permute(0, 3, 1, 2).float() for side in (0, 1))
-            is_copy[start:start + 512] = look_twice(one, other, mirror).numpy()
+            is_copy[start:start + 256] = look_twice(one, other, mirror).numpy()
     return is_copy & is_read[pairs].all(axis=1), int((~is_read).sum())
 
 

@@ -104,6 +104,12 @@ def bootstrap_interval(
     return low, high
 
 # %% ../nbs/07_evaluation.ipynb #d9fb5ba7
+def groups_to_draw(labels:np.ndarray, over:str) -> np.ndarray:
+    "Say which queries are drawn together: those of an identity, or each on its own."
+    check_choice("over", over, ("label", "image"))
+    return labels if over == "label" else np.arange(len(labels))
+
+
 def sums_by_identity(
     values:np.ndarray, # One figure per query, float64, shape (Q,) or (Q, M)
     groups:np.ndarray, # Identity of each query, shape (Q,)
@@ -183,6 +189,7 @@ def evaluate_retrieval(
     ks:tuple[int, ...]=(1, 5, 10), # Cut-offs
     repeats:int=1000, # Draws for the intervals
     seed:int=0, # Seed of the draws
+    over:str="label", # What is drawn: identities, or, where new pictures show the same ones, "image"
 ) -> pd.DataFrame: # Indexed by metric; `value` and its 95 % interval over identities, `low` and `high`, all in [0, 1]
     "Score a retrieval, with intervals over identities: Rank-k, mAP, mINP, R-precision, MAP@R, precision, recall at k."
     left_out = find_left_out(
@@ -195,7 +202,8 @@ def evaluate_retrieval(
     )
     scores = score_queries(left_out, distances, metric, ks).loc[left_out.is_asked]
     figures = scores.drop(columns=["path", "label"])
-    low, high = bootstrap_interval(figures.to_numpy(), scores["label"].to_numpy(), repeats=repeats, seed=seed)
+    groups = groups_to_draw(scores["label"].to_numpy(), over)
+    low, high = bootstrap_interval(figures.to_numpy(), groups, repeats=repeats, seed=seed)
     names = pd.Index(figures.columns, name="metric")
     table = pd.DataFrame(dict(value=figures.mean().to_numpy(), low=low, high=high), index=names)
     unanswered = scores[scores["mean_average_precision"].isna()]
@@ -215,6 +223,7 @@ def compare_retrieval(
     repeats:int=1000, # Draws for the intervals
     flips:int=10_000, # Draws for the test
     seed:int=0, # Seed of the draws
+    over:str="label", # What is drawn: identities, or, where new pictures show the same ones, "image"
 ) -> pd.DataFrame: # Indexed by metric: mean `difference`, second minus first, its 95 % interval `low`, `high`, and `p`
     "Compare two networks query by query; `p` is the chance of such a difference if they were equal (Fisher 1935)."
     labels, own = labels_and_figures(first)
@@ -230,7 +239,7 @@ def compare_retrieval(
     if not is_answered.any():
         raise InputError("Expected queries that both networks could answer, got none; were the galleries the same?")
     gaps = gaps.loc[is_answered]
-    names = labels.loc[is_answered].to_numpy()
+    names = groups_to_draw(labels.loc[is_answered].to_numpy(), over)
     low, high = bootstrap_interval(gaps.to_numpy(), names, repeats=repeats, seed=seed)
     p = chance_by_signs(gaps, names, flips, seed)
     metrics = pd.Index(gaps.columns, name="metric")
