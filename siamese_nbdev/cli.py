@@ -304,7 +304,7 @@ def finish_run(plan:"Plan", report:bool) -> None:
     kept = ["index/", *(measured if plan.is_labelled else []), "duplicates.csv", "closest.png"]
     for line in problems_in_words(plan):
         typer.echo(line)
-    groups = counted(results.duplicates["group"].nunique(), "group")
+    groups = counted(len(set(results.duplicates["group"])), "group")
     pairs = counted(len(results.duplicates), "pair")
     typer.echo(f"{groups} of near-duplicates{across} ({pairs}) in duplicates.csv")
     if results.suspects is not None and len(results.suspects):

@@ -292,10 +292,12 @@ def compare_pictures(
     thumbnails = np.stack([look.thumbnail for look in looks])
     pairs = set()
     for name in np.unique(splits):
-        own, others = np.flatnonzero(splits == name), np.flatnonzero(splits != name)
+        own = np.flatnonzero(splits == name)
+        others = np.flatnonzero(splits != name)
         if len(others):
             found, _ = nearest(thumbnails[own], thumbnails[others], min(top_k, len(others)))
-            pairs |= {(min(row, other), max(row, other)) for row, near in zip(own, others[found]) for other in near}
+            ends = np.stack([own.repeat(found.shape[1]), others[found].ravel()], axis=1)
+            pairs |= set(map(tuple, np.sort(ends, axis=1).tolist()))
     equal = []
     near = []
     for row, other in sorted(pairs):

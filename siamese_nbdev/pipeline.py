@@ -201,7 +201,7 @@ def choose_image_size(
 
 
 def pixels_to_see(shapes:list[tuple[int, int]], is_trained:bool) -> int:
-    "Choose how many pixels the network sees: few where it is trained; else as the backbone was, or as the pictures have."
+    "Choose how many pixels the network sees: few where it is trained, else as many as ImageNet had."
     if is_trained:
         return 128 * 64
     return min(224 * 224, int(np.median([height * width for height, width in shapes])))
@@ -688,7 +688,7 @@ def draw_test(images:pd.DataFrame, options:RunOptions) -> pd.Index:
     askable = images.loc[is_askable(images)]
     if options.split_by == "image":
         drawn = split_images(askable, 0, 0.2, options.seed)
-        return drawn.index[drawn == "test"]
+        return drawn.loc[drawn == "test"].index
     identities = askable["label"].nunique()
     if identities < 4:
         raise InputError(
@@ -726,7 +726,7 @@ def split_anew(
         drawn = split_images(askable, 0.2, 0.2 if test else 0, options.seed)
         return drawn.reindex(manifest.index).fillna("train")
     shares = shares_for(identities, test, notes)
-    drawn = split_by_label(askable, **shares, seed=options.seed)
+    drawn = split_by_label(askable, shares["valid"], shares["test"], options.seed)
     return pd.Series(drawn["split"]).reindex(manifest.index).fillna("train")
 
 
@@ -790,14 +790,15 @@ def without_shared_pictures(images:pd.DataFrame, notes:list[str]) -> pd.DataFram
     side = dict(zip(used["path"], used["split"], strict=True))
     shared = {max(pair, key=lambda path: order[side[path]]) for pair in equal}
     if shared:
-        notes.append(f"only searched: {counted(len(shared), 'image')} equal to one on another side, such as {min(shared)}")
+        size = counted(len(shared), "image")
+        notes.append(f"only searched: {size} equal to one on another side, such as {min(shared)}")
     close = {path for pair in near for path in pair if side[path] == "test"}
     if close:
         notes.append(
             f"{counted(len(close), 'test image')} nearly the same as one on another side, such as {min(close)}: "
             "they flatter"
         )
-    return images.assign(split=images["split"].mask(images["path"].isin(shared), "index"))
+    return images.assign(split=images["split"].mask(images["path"].isin(sorted(shared)), "index"))
 
 # %% ../nbs/11_pipeline.ipynb #30a4d7bc
 def without_vain_valid(images:pd.DataFrame, notes:list[str]) -> pd.DataFrame:
@@ -1337,8 +1338,8 @@ Say = Callable[[str], None]  # tells the user how far things are; `print` is one
 
 how_to_read = dict(
     label="Test identities were never trained on; in brackets, 95 % intervals over identities.",
-    image="Test images were never trained on, but others of their labels were: known labels in new pictures; in brackets, "
-    "95 % intervals over images.",
+    image="Test images were never trained on, but others of their labels were: known labels in new pictures; "
+    "in brackets, 95 % intervals over images.",
 )
 
 
@@ -1685,17 +1686,13 @@ def build_index(
     threshold = threshold_to_use(comparison, embeddings)
     note_threshold(folder / "model", threshold)
     say_cost(threshold, say)
-    asks_for_strangers = plan.is_labelled and plan.options.split_by == "label"
-    presence = presence_in(embeddings, may_ask(embeddings, use_trained)) if asks_for_strangers else None
+    has_strangers = plan.is_labelled and plan.options.split_by == "label"
+    presence = presence_in(embeddings, may_ask(embeddings, use_trained)) if has_strangers else None
     if presence is not None:
         write_json(folder / "presence.json", asdict(presence))
         say(f"Note: {presence}")
-    duplicates = near_duplicates(
-        embeddings,
-        across=plan.is_labelled,
-        mirror=plan.options.mirror,
-        limit=10 * len(embeddings),  # ten neighbours each: as many as there can be
-    )
+    most = 10 * len(embeddings)  # ten neighbours each
+    duplicates = near_duplicates(embeddings, across=plan.is_labelled, mirror=plan.options.mirror, limit=most)
     write_rows(plan.out / "duplicates.csv", duplicates)
     suspects = list_suspects(embeddings) if plan.is_labelled else None
     if suspects is not None:

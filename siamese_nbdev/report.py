@@ -366,7 +366,7 @@ def split_section(plan:Plan) -> Section:
         if len(part):
             rows.append([name, use, f"{len(part):,}", f"{part['label'].nunique():,}"])
     if plan.options.split_by == "label":
-        words = "Identities were divided, not images: the network is judged by those it never saw, as it will be in use."
+        words = "Identities were divided, not images: the network is judged by those it never saw, as it will be used."
     else:
         words = f"The images of each label were divided, on request: {known_only}."
     table = Table(["part", "what for", "images", "identities"], rows, "The parts")
@@ -443,8 +443,8 @@ def threshold_section(results:Results) -> Section:
         strangers = counted(threshold.different_pairs, "pair")
         words = (
             f"Two images count as the same up to a distance of {threshold.distance:.3f}. It was fitted on {strangers} "
-            f"of different identities of valid; below it meets the test {drawn_things[results.over]}. Images of another kind than these "
-            "were never tested."
+            f"of different identities of valid; below it meets the test {drawn_things[results.over]}. "
+            "Images of another kind than these were never tested."
         )
     blocks:list[Block] = [Text(words)]
     if threshold is not None and threshold.warning:
@@ -521,9 +521,9 @@ def duplicates_section(plan:Plan, results:Results) -> Section:
     "Show groups of files that are one picture."
     across = " under different labels: one label is wrong" if plan.is_labelled else ""
     pairs = results.duplicates
-    words = "No two pictures that lie close together are one" + (" under different labels." if plan.is_labelled else ".")
+    words = f"No two pictures that lie close together are one{' under different labels' if plan.is_labelled else ''}."
     if len(pairs):
-        count = counted(pairs["group"].nunique(), "group")
+        count = counted(len(set(pairs["group"])), "group")
         words = (
             f"{count} of files that seem to be one picture{across}: saved again, resized, brightened, mirrored or cut. "
             f"All {counted(len(pairs), 'pair')} are in duplicates.csv."

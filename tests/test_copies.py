@@ -21,8 +21,10 @@ def draw(kind:int, seed:int) -> Image.Image:
     box = [int(x), int(y), int(x) + 38, int(y) + 38]
     colour = tuple(int(value) for value in rng.integers(0, 110, 3))
     brush = ImageDraw.Draw(picture)
-    shapes = (brush.ellipse, brush.rectangle, lambda box, fill: brush.polygon([*box[:2], box[2], box[1], *box[2:]], fill))
-    shapes[kind](box, fill=colour)
+    if kind == 2:
+        brush.polygon([*box[:2], box[2], box[1], *box[2:]], colour)
+    else:
+        (brush.ellipse, brush.rectangle)[kind](box, colour)
     return picture
 
 
