@@ -22,6 +22,9 @@ from siamese_nbdev.files import replacing
 from siamese_nbdev.tables import read_as_text
 
 # %% ../nbs/appendix/choosing.ipynb #ch000008
+drawn_things = dict(label="identities", image="images")  # by an interval, and divided by a split
+
+
 @dataclass(frozen=True)
 class Gain:
     "What training brought: the difference of mAP on the same images; its text is the sentence."
@@ -30,6 +33,7 @@ class Gain:
     high:float # ... upper end of its 95 % interval over identities
     split:str # Whose images asked: "valid", "test" or, in cross-validation, "folds"
     identities:int=0 # How many of them
+    over:str="label" # What the interval draws: identities, or "image", and how many of these there are
 
     @property
     def needed(self) -> int|None:
@@ -48,7 +52,7 @@ class Gain:
         "Put the difference and its interval into words."
         difference = f"{100 * self.difference:+.1f} points of mAP"
         interval = f"95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
-        whose = f"the {self.split} identities"
+        whose = f"the {self.split} {drawn_things[self.over]}"
         if self.split == "folds":
             whose = f"{counted(self.identities, 'identity')}, each set aside once"
         return f"{difference} ({interval}) on {whose}"
@@ -58,11 +62,13 @@ def gain_between(
     before:pd.DataFrame, # Scores of the frozen backbone, from `evaluate_queries`
     after:pd.DataFrame, # Those of the trained network, on the same queries
     split:str, # Whose images asked
+    over:str="label", # What the interval draws: identities, or "image"
 ) -> Gain:
     "Compare two networks, paired by query."
-    gain = compare_retrieval(before, after, flips=1).loc["mean_average_precision"]
+    gain = compare_retrieval(before, after, flips=1, over=over).loc["mean_average_precision"]
     answered = before.loc[before["mean_average_precision"].notna(), "label"]
-    return Gain(float(gain["difference"]), float(gain["low"]), float(gain["high"]), split, len(set(answered)))
+    drawn = len(set(answered)) if over == "label" else len(answered)
+    return Gain(float(gain["difference"]), float(gain["low"]), float(gain["high"]), split, drawn, over)
 
 # %% ../nbs/appendix/choosing.ipynb #ch000009
 FEWEST = 6  # identities that can tell anything: five agree by chance in more than one case of twenty
@@ -82,9 +88,12 @@ def gain_of_training(
     frozen:EmbeddingSet, # Some images, embedded by the frozen backbone
     trained:EmbeddingSet, # The same images, embedded by the trained network
     split:str, # Which images they are: "valid" or "test"
+    over:str="label", # What the interval draws: identities, or "image"
 ) -> Gain:
-    "Compare the two networks on images that every one asks, or that the user's own queries ask."
-    return gain_between(evaluate_queries(*questions_of(frozen)), evaluate_queries(*questions_of(trained)), split)
+    "Compare the two networks: every image asks, or the user's own queries do."
+    before = evaluate_queries(*questions_of(frozen))
+    after = evaluate_queries(*questions_of(trained))
+    return gain_between(before, after, split, over)
 
 # %% ../nbs/appendix/choosing.ipynb #ch000017
 @dataclass(frozen=True)
@@ -120,10 +129,11 @@ def chosen_by(gain:Gain) -> str:
 def why_in_doubt(gain:Gain) -> str:
     "Say what is missing: identities at all, or about how many, where that is a number anybody could collect."
     if gain.identities < FEWEST:
-        return f"It takes at least {FEWEST} identities to tell anything from chance, not {gain.identities}"
+        things = drawn_things[gain.over]
+        return f"It takes at least {FEWEST} {things} to tell anything from chance, not {gain.identities}"
     if gain.needed is None or not gain.identities < gain.needed < 10_000:
         return "The interval holds zero"
-    needed = f"about {gain.needed:,} identities to tell from chance, not {gain.identities}"
+    needed = f"about {gain.needed:,} {drawn_things[gain.over]} to tell from chance, not {gain.identities}"
     return f"The interval holds zero; a difference of this size takes {needed}"
 
 # %% ../nbs/appendix/choosing.ipynb #ch000021

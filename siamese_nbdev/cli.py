@@ -87,6 +87,11 @@ Resplit = Annotated[bool, option("Ignore the split that folders or CSV bring, an
 Folds = Annotated[int|None, option(
     "Parts of cross-validation, which chooses where few identities are set aside. 0: none. Default: 4, if it is short."
 )]
+SplitBy = Annotated[str, option(
+    "What is divided: label, or image where labels are kinds of things and new pictures will show the same kinds; "
+    "figures then say nothing about kinds never seen.",
+    "--split-by",
+)]
 Levels = Annotated[str|None, option(
     "Level of sub-folders that names the identity: 1, 2 or, for both, 1,2. Default: all of them.", "--depth"
 )]
@@ -207,6 +212,7 @@ def run_command(
     mirror:Mirror=True,
     resplit:Resplit=False,
     folds:Folds=None,
+    split_by:SplitBy="label",
     depth:Levels=None,
     splits:Splits=None,
     pattern:Pattern=None,
@@ -230,6 +236,7 @@ def run_command(
         mirror=mirror,
         resplit=resplit,
         folds=folds,
+        split_by=split_by,
         depth=depth_of(depth),
         splits=splits,
         pattern=pattern,
@@ -307,7 +314,9 @@ def finish_run(plan:"Plan", report:bool) -> None:
     kept = ["index/", *(measured if plan.is_labelled else []), "duplicates.csv", "closest.png"]
     for line in problems_in_words(plan):
         typer.echo(line)
-    typer.echo(f"{counted(len(results.duplicates), 'pair')} of near-duplicates{across} in duplicates.csv")
+    groups = counted(len(set(results.duplicates["group"])), "group")
+    pairs = counted(len(results.duplicates), "pair")
+    typer.echo(f"{groups} of near-duplicates{across} ({pairs}) in duplicates.csv")
     if results.suspects is not None and len(results.suspects):
         lie = counted(len(results.suspects), "image", "lie")
         command = f"siamese-nbdev labels {shlex.quote(str(plan.out))}"
@@ -343,6 +352,7 @@ def train_command(
     seed:Seed=default_seed,
     mirror:Mirror=True,
     resplit:Resplit=False,
+    split_by:SplitBy="label",
     allow_contradictions:Annotated[bool, option(
         "Train although one file, or the same bytes, stand under two labels.", "--allow-contradictions"
     )]=False,
@@ -363,6 +373,7 @@ def train_command(
         seed=seed,
         mirror=mirror,
         resplit=resplit,
+        split_by=split_by,
         depth=depth_of(depth),
         splits=splits,
         pattern=pattern,
@@ -480,7 +491,8 @@ def read_parts(
         refuse_contradictions(found)
     images, notes = choose_splits(found.images, options, test=False)
     warn_of(notes)
-    warn_of(check_parts(images, own=has_split(found.images) and not options.resplit, test=False))
+    own = has_split(found.images) and not options.resplit
+    warn_of(check_parts(images, own=own, test=False, by=options.split_by))
     tests = int((images["split"] == "test").to_numpy().sum())
     if tests:
         warn(f"test is left alone ({counted(tests, 'image')}); `siamese-nbdev run` measures with it")

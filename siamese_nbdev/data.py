@@ -29,9 +29,11 @@ from siamese_nbdev.manifests import (
     check_filled,
     check_table,
     clean_columns,
+    content_keys,
     file_keys,
     name_some,
 )
+from siamese_nbdev.neighbours import nearest
 from siamese_nbdev.pictures import TooLarge, decode_file, fit_names, read_pixels, write_name
 from siamese_nbdev.tables import name_lines, read_table, rename_columns, resolve_paths
 
@@ -134,13 +136,19 @@ def split_by_label(
     valid:float=0.2, # Share of identities to choose by
     test:float=0.2, # Share of identities to test on
     seed:int=42, # Another seed, another split
+    *,
+    by:str="label", # "image" divides the images of each label instead, with a warning: nobody is a stranger then
 ) -> pd.DataFrame: # The manifest with its `split` column filled: "train", "valid", "test"; missing without a label
     "Split by identity, so that nobody stands on two sides (scikit-learn's GroupShuffleSplit)."
     manifest = as_manifest(manifest)
     check_columns(manifest, "path", "label")
     check_rows(manifest)
     warn_of_replaced(manifest)
+    check_choice("by", by, ("label", "image"))
     known = manifest.loc[manifest["label"].notna()]
+    if by == "image":
+        warnings.warn(f"Split by image: {known_only}", stacklevel=2)
+        return manifest.assign(split=split_images(known, valid, test, seed).reindex(manifest.index))
     counts = identities_for(known, valid, test)
     split = pd.Series("train", index=known.index, dtype="str")
     for number, (name, count) in enumerate(counts.items()):
@@ -154,10 +162,7 @@ def identities_for(manifest:pd.DataFrame, valid:float, test:float) -> dict[str, 
     "Turn shares into how many identities to test on and to choose by; a share above 0 gets at least one."
     check_share("valid", valid, zero=True)
     check_share("test", test, zero=True)
-    if valid + test >= 1:
-        raise InputError(
-            f"Expected shares valid and test that leave something to train on, got valid={valid}, test={test}"
-        )
+    check_left_over(valid, test)
     identities = manifest.loc[:, "label"].nunique()
     counts = {}
     for name, share in (("test", test), ("valid", valid)):
@@ -168,6 +173,37 @@ def identities_for(manifest:pd.DataFrame, valid:float, test:float) -> dict[str, 
             "add identities or set one share to 0"
         )
     return counts
+
+
+def check_left_over(valid:float, test:float) -> None:
+    "Refuse shares that leave nothing to train on."
+    if valid + test >= 1:
+        raise InputError(
+            f"Expected shares valid and test that leave something to train on, got valid={valid}, test={test}"
+        )
+
+
+known_only = (
+    "every label is on all sides, so figures say how well known labels are recognised in new pictures, and nothing "
+    "about labels that were never seen"
+)
+
+
+def split_images(manifest:pd.DataFrame, valid:float, test:float, seed:int) -> pd.Series:
+    "Divide the images of each label at random, files with equal bytes together; a label with few may be on one side."
+    check_share("valid", valid, zero=True)
+    check_share("test", test, zero=True)
+    check_left_over(valid, test)
+    ordered = manifest.sort_values("path", kind="stable")  # the split shall not depend on the order of rows
+    contents = pd.Series(content_keys(list(ordered["path"])), index=ordered.index)
+    firsts = ordered.loc[~contents.duplicated()].sample(frac=1, random_state=seed)
+    by_label = firsts.groupby("label")
+    place = by_label.cumcount()
+    size = by_label["path"].transform("size")
+    tests = (test * size).round()
+    sides = pd.Series(np.select([place < tests, place < tests + (valid * size).round()], ["test", "valid"], "train"))
+    side_of = dict(zip(contents[firsts.index], sides, strict=True))
+    return contents.map(side_of).reindex(manifest.index).astype("str")
 
 
 def draw_identities(manifest:pd.DataFrame, count:int, seed:int) -> pd.Index:
@@ -203,6 +239,7 @@ def audit_split(
     manifest:pd.DataFrame, # Images with `path`, `label` and `split`
     *,
     pictures:bool=False, # Also compare the contents of the files
+    by:str="label", # "image": identities may stand on several sides, as `split_by_label` divides them then
     allow_leaks:bool=False, # Warn instead of raising
     progress:bool=True, # Show a progress bar while comparing contents
 ) -> pd.DataFrame: # One row per split: `images`, `identities`; near-duplicates in `.attrs["near_duplicates"]`
@@ -213,7 +250,8 @@ def audit_split(
         raise InputError("Expected a manifest with a column split, got none; call split_by_label(manifest)")
     manifest = manifest.loc[manifest["split"].notna()]
     known = manifest.loc[manifest["label"].notna()]
-    leaks = leak("identity", values_shared(known, "label", list(known["label"])))
+    check_choice("by", by, ("label", "image"))
+    leaks = leak("identity", values_shared(known, "label", list(known["label"]))) if by == "label" else []
     leaks += leak("file", values_shared(manifest, "path", list(file_keys(manifest["path"]))))
     report = manifest.groupby("split").agg(images=("path", "size"), identities=("label", "nunique"))
     if pictures:
@@ -245,21 +283,27 @@ def leak(what:str, shared:list[str]) -> list[str]:
 def compare_pictures(
     manifest:pd.DataFrame, # Images with `path` and `split`
     progress:bool=True, # Show a progress bar
+    top_k:int=5, # So many most similar pictures of the other sides are compared with each
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]: # Equal, and nearly equal
     "Find pairs of files across splits with equal pixels, and pairs that look almost equal."
     paths = list(manifest["path"])
     splits = manifest["split"].to_numpy()
     looks = map_in_threads(Look.at, paths, "comparing pictures", 4, progress)
     thumbnails = np.stack([look.thumbnail for look in looks])
+    pairs = set()
+    for name in np.unique(splits):
+        own = np.flatnonzero(splits == name)
+        others = np.flatnonzero(splits != name)
+        if len(others):
+            found, _ = nearest(thumbnails[own], thumbnails[others], min(top_k, len(others)))
+            ends = np.stack([own.repeat(found.shape[1]), others[found].ravel()], axis=1)
+            pairs |= set(map(tuple, np.sort(ends, axis=1).tolist()))
     equal = []
     near = []
-    for row in range(len(paths)):
-        later = np.arange(row + 1, len(paths))
-        others = later[splits[later] != splits[row]]
-        differences = np.abs(thumbnails[others] - thumbnails[row]).mean(axis=1)
-        for other in others[differences < 2]:  # of 255, on average
-            pairs = equal if looks[row].digest == looks[other].digest else near
-            pairs.append((paths[row], paths[other]))
+    for row, other in sorted(pairs):
+        if np.abs(thumbnails[other] - thumbnails[row]).mean() < 2:  # of 255
+            kind = equal if looks[row].digest == looks[other].digest else near
+            kind.append((paths[row], paths[other]))
     return equal, near
 
 

@@ -19,7 +19,7 @@ from siamese_nbdev.checks import InputError, check_choice, check_positive, check
 from siamese_nbdev.data import as_manifest, check_columns, read_image
 from siamese_nbdev.embeddings import EmbeddingSet
 from siamese_nbdev.manifests import file_keys, name_some, text_column
-from siamese_nbdev.neighbours import metrics_known
+from siamese_nbdev.neighbours import metrics_known, nearest
 from siamese_nbdev.ranking import (
     HardPairs,
     LeftOut,
@@ -104,6 +104,12 @@ def bootstrap_interval(
     return low, high
 
 # %% ../nbs/07_evaluation.ipynb #d9fb5ba7
+def groups_to_draw(labels:np.ndarray, over:str) -> np.ndarray:
+    "Say which queries are drawn together: those of an identity, or each on its own."
+    check_choice("over", over, ("label", "image"))
+    return labels if over == "label" else np.arange(len(labels))
+
+
 def sums_by_identity(
     values:np.ndarray, # One figure per query, float64, shape (Q,) or (Q, M)
     groups:np.ndarray, # Identity of each query, shape (Q,)
@@ -183,6 +189,7 @@ def evaluate_retrieval(
     ks:tuple[int, ...]=(1, 5, 10), # Cut-offs
     repeats:int=1000, # Draws for the intervals
     seed:int=0, # Seed of the draws
+    over:str="label", # What is drawn: identities, or, where new pictures show the same ones, "image"
 ) -> pd.DataFrame: # Indexed by metric; `value` and its 95 % interval over identities, `low` and `high`, all in [0, 1]
     "Score a retrieval, with intervals over identities: Rank-k, mAP, mINP, R-precision, MAP@R, precision, recall at k."
     left_out = find_left_out(
@@ -195,7 +202,8 @@ def evaluate_retrieval(
     )
     scores = score_queries(left_out, distances, metric, ks).loc[left_out.is_asked]
     figures = scores.drop(columns=["path", "label"])
-    low, high = bootstrap_interval(figures.to_numpy(), scores["label"].to_numpy(), repeats=repeats, seed=seed)
+    groups = groups_to_draw(scores["label"].to_numpy(), over)
+    low, high = bootstrap_interval(figures.to_numpy(), groups, repeats=repeats, seed=seed)
     names = pd.Index(figures.columns, name="metric")
     table = pd.DataFrame(dict(value=figures.mean().to_numpy(), low=low, high=high), index=names)
     unanswered = scores[scores["mean_average_precision"].isna()]
@@ -215,6 +223,7 @@ def compare_retrieval(
     repeats:int=1000, # Draws for the intervals
     flips:int=10_000, # Draws for the test
     seed:int=0, # Seed of the draws
+    over:str="label", # What is drawn: identities, or, where new pictures show the same ones, "image"
 ) -> pd.DataFrame: # Indexed by metric: mean `difference`, second minus first, its 95 % interval `low`, `high`, and `p`
     "Compare two networks query by query; `p` is the chance of such a difference if they were equal (Fisher 1935)."
     labels, own = labels_and_figures(first)
@@ -230,7 +239,7 @@ def compare_retrieval(
     if not is_answered.any():
         raise InputError("Expected queries that both networks could answer, got none; were the galleries the same?")
     gaps = gaps.loc[is_answered]
-    names = labels.loc[is_answered].to_numpy()
+    names = groups_to_draw(labels.loc[is_answered].to_numpy(), over)
     low, high = bootstrap_interval(gaps.to_numpy(), names, repeats=repeats, seed=seed)
     p = chance_by_signs(gaps, names, flips, seed)
     metrics = pd.Index(gaps.columns, name="metric")
@@ -322,32 +331,106 @@ def hardest_pairs(
 def near_duplicates(
     embeddings:EmbeddingSet, # Images, with labels if only pairs across identities are wanted
     *,
-    threshold:float=0.4, # Greatest distance; on the unit sphere 0.4 is an angle of about 23 degrees
+    threshold:float|None=None, # Greatest distance, the pixels unseen; None lets pixels decide
     across:bool=True, # Only pairs of identities that are known, and different; False lists all
     limit:int=100_000, # Refuse to list more
-) -> pd.DataFrame: # `path`, `other`, their `distance`, and `label`, `other_label` if known; closest first
-    "List pairs of images that are nearly the same to the network."
-    check_positive("threshold", threshold)
+    top_k:int=10, # With pixels: so many nearest images of each image are looked at
+    mirror:bool=True, # With pixels: a mirror image is a copy
+) -> pd.DataFrame: # `group`, `path`, `other`, their `distance`, and `label`, `other_label` if known
+    "List pairs of images that are one picture, or nearly the same to the network; what hangs together is a group."
+    if threshold is not None:
+        check_positive("threshold", threshold)
+    if not len(embeddings):
+        raise InputError("Expected images to compare with each other, got none")
+    codes = pd.factorize(embeddings.labels)[0] if across else np.arange(len(embeddings))  # -1 where it is not known
+    unread = 0
+    if threshold is None:
+        found = pairs_of_neighbours(embeddings, codes, check_whole("top_k", top_k))
+        is_copy, unread = look_again(embeddings, found, mirror)
+        found = found.loc[is_copy]
+    else:
+        found = pairs_within(embeddings, codes, threshold, limit)
+    if len(found) > limit:
+        raise InputError(f"Expected at most {limit:,} pairs, got {len(found):,}; allow more with limit=")
+    found = in_groups(found, len(embeddings))
+    pairs = name_pairs(embeddings.manifest, found)
+    pairs.insert(0, "group", found["group"])
+    pairs.attrs["unlabelled"] = int((codes < 0).sum())
+    if unread:
+        pairs.attrs["unread"] = unread
+        warnings.warn(f"Files that cannot be read, and were not compared: {unread:,}", stacklevel=2)
+    return pairs
+
+# %% ../nbs/07_evaluation.ipynb #ev0700d1
+def pairs_of_neighbours(
+    embeddings:EmbeddingSet, # N images
+    codes:np.ndarray, # Pairs of one code do not count, nor does code -1; shape (N,)
+    top_k:int, # How many nearest others of each image
+) -> pd.DataFrame: # `row` < `column` and `distance`, each pair once
+    "Pair every image with the images that lie nearest."
+    known = np.flatnonzero(codes >= 0)
+    vectors = np.asarray(embeddings.check().vectors)[known]
+    names = pd.Series(codes[known])
+    members = names.groupby(names).indices
+    sizes = names.map(names.value_counts()).to_numpy()
+    # All pairs of a code are left out one by one, so many of them at a time.
+    blocks = np.unique(sizes.cumsum() // 2_000_000, return_index=True)[1]
+    found = []
+    for start, stop in zip(blocks, np.append(blocks[1:], len(known)), strict=True):
+        own = [members[code] for code in names.iloc[start:stop]]
+        asking = np.repeat(np.arange(stop - start), sizes[start:stop])
+        asked = np.ascontiguousarray(vectors[start:stop])
+        rows, distances = nearest(asked, vectors, top_k, excluded=(asking, np.concatenate(own)))
+        pairs = pd.DataFrame(dict(one=np.arange(start, stop).repeat(top_k), two=rows.ravel()))
+        found.append(pairs.assign(distance=distances.ravel()).loc[rows.ravel() >= 0])
+    pairs = pd.concat(found) if found else pd.DataFrame(dict(one=[], two=[], distance=[]), dtype=int)
+    ends = known[np.sort(pairs[["one", "two"]].to_numpy(int), axis=1)]
+    table = pd.DataFrame(dict(row=ends[:, 0], column=ends[:, 1], distance=pairs["distance"].to_numpy(float)))
+    return table.drop_duplicates(["row", "column"], ignore_index=True)
+
+
+def pairs_within(embeddings:EmbeddingSet, codes:np.ndarray, threshold:float, limit:int) -> pd.DataFrame:
+    "List all pairs of different codes that are closer than a threshold, as `pairs_of_neighbours` does; -1 is no code."
     numbers = np.arange(len(embeddings))
-    codes = pd.factorize(embeddings.labels)[0] if across else numbers  # -1 where it is not known
     is_known = codes >= 0
     found = []
     count = 0
     for start, table in own_distances(embeddings):
         rows = np.arange(start, start + len(table))[:, None]
         is_later = numbers > rows  # each pair once
-        is_close = table < threshold
         is_other = (codes[rows] != codes) & is_known[rows] & is_known
-        row, column = np.nonzero(is_close & is_later & is_other)
+        row, column = np.nonzero((table < threshold) & is_later & is_other)
         found.append(pd.DataFrame(dict(row=row + start, column=column, distance=table[row, column])))
         count += len(row)
         if count > limit:
             raise InputError(
                 f"Expected at most {limit:,} pairs closer than {threshold}, got more; choose a smaller threshold"
             )
-    pairs = name_pairs(embeddings.manifest, pd.concat(found)).sort_values("distance", kind="stable", ignore_index=True)
-    pairs.attrs["unlabelled"] = int((~is_known).sum())
-    return pairs
+    return pd.concat(found)
+
+
+def look_again(embeddings:EmbeddingSet, pairs:pd.DataFrame, mirror:bool) -> tuple[np.ndarray, int]:
+    "Compare the pixels of pairs; returns which are one picture, and how many files could not be read."
+    from siamese_nbdev.copies import are_copies
+
+    used, numbers = np.unique(pairs[["row", "column"]].to_numpy(int), return_inverse=True)
+    files = [str(file) for file in np.asarray(embeddings.files)[used]]
+    return are_copies(files, numbers.reshape(-1, 2), mirror=mirror)
+
+
+def in_groups(
+    pairs:pd.DataFrame, # `row`, `column` and `distance`
+    images:int, # How many there are
+) -> pd.DataFrame: # The same with a `group`, 1 for that of the closest pair; by group, then by distance
+    "Put pairs together that have an image in common, directly or through others."
+    from scipy import sparse  # which takes a moment to import
+
+    pairs = pairs.sort_values("distance", kind="stable", ignore_index=True)
+    ends = (pairs["row"].to_numpy(), pairs["column"].to_numpy())
+    links = sparse.coo_array((np.ones(len(pairs)), ends), shape=(images, images))
+    _, parts = sparse.csgraph.connected_components(links, directed=False)
+    pairs["group"] = pd.factorize(parts[ends[0]])[0] + 1
+    return pairs.sort_values("group", kind="stable", ignore_index=True)
 
 # %% ../nbs/07_evaluation.ipynb #fed32c44
 def find_label_errors(

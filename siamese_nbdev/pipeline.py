@@ -31,6 +31,7 @@ from siamese_nbdev.choosing import (
     advise,
     advise_recipe,
     cross_validate,
+    drawn_things,
     gain_of_training,
     questions_of,
     recipes,
@@ -38,12 +39,15 @@ from siamese_nbdev.choosing import (
 from siamese_nbdev.data import (
     audit_split,
     check_images,
+    compare_pictures,
     images_from_csv,
     images_from_filenames,
     images_from_folder,
+    known_only,
     market1501,
     read_image,
     split_by_label,
+    split_images,
 )
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.evaluation import (
@@ -118,6 +122,13 @@ def choose_image_size(
     width = math.sqrt(pixels / ratio)
     scale = max(1, 64 / min(height, width))
     return whole_cells(height * scale), whole_cells(width * scale)
+
+
+def pixels_to_see(shapes:list[tuple[int, int]], is_trained:bool) -> int:
+    "Choose how many pixels the network sees: few where it is trained, else as many as ImageNet had."
+    if is_trained:
+        return 128 * 64
+    return min(224 * 224, int(np.median([height * width for height, width in shapes])))
 
 
 def whole_cells(side:float) -> int:
@@ -396,6 +407,7 @@ class RunOptions:
     mirror:bool = True # Training may mirror pictures
     resplit:bool = False # The split that the user brought is ignored
     folds:int|None = None # Parts of cross-validation; 0 for none, None for four where time allows
+    split_by:str = "label" # What is divided: identities, or the images of each ("image")
     depth:Depth|None = None # Level of folders that names the identity
     splits:bool|None = None # Whether folders such as `train` and `val` mean a split
     pattern:str|None = None # Names of files say who is who, by this regular expression
@@ -411,6 +423,7 @@ class RunOptions:
             check_whole("folds", self.folds, 2, advice="0 is for no cross-validation")
         for name in ("mirror", "resplit"):
             check_choice(name, getattr(self, name), (True, False))
+        check_choice("split_by", self.split_by, tuple(drawn_things))
         if isinstance(self.depth, list):  # as JSON has it
             object.__setattr__(self, "depth", tuple(self.depth))
 
@@ -531,10 +544,14 @@ def choose_splits(
         images = images.drop(columns=["split", "role"], errors="ignore").assign(split="train")
     split = only_known(images, notes)
     if is_own:
-        split = complete_split(images, split, options.seed, test, notes)
+        split = complete_split(images, split, options, test, notes)
     else:
-        split = split_anew(images.loc[split == "train"], options.seed, test, notes).reindex(images.index)
+        split = split_anew(images.loc[split == "train"], options, test, notes).reindex(images.index)
     images = images.assign(split=split.fillna("index").astype("str"))
+    if options.split_by == "image":
+        images = without_shared_pictures(images, notes)
+    elif not is_own:
+        notes += note_of_kinds(images)
     return without_vain_valid(images, notes), notes
 
 
@@ -573,7 +590,7 @@ def only_known(
 def complete_split(
     images:pd.DataFrame, # Images with labels
     split:pd.Series, # The user's own split; missing for images that take no part
-    seed:int, # Seed of what is drawn
+    options:RunOptions, # Seed of what is drawn, and what is divided
     test:bool, # Whether there must be images to test on
     notes:list[str], # Grows by what the user should know
 ) -> pd.Series: # The split
@@ -585,9 +602,9 @@ def complete_split(
         return used
     if "train" not in own or len(own) == 1:
         notes.append(f"your split has nothing but {' and '.join(own)}, so all of its identities are split anew")
-        return split_anew(images.loc[used.notna()], seed, test, notes).reindex(images.index)
+        return split_anew(images.loc[used.notna()], options, test, notes).reindex(images.index)
     if test and "test" not in own:
-        chosen = draw_test(images.loc[used == "train"], seed)
+        chosen = draw_test(images.loc[used == "train"], options)
         used[chosen] = "test"
         identities = counted(images.loc[chosen, "label"].nunique(), "identity")
         size = counted(len(chosen), "image")
@@ -597,22 +614,25 @@ def complete_split(
     return used
 
 
-def draw_test(images:pd.DataFrame, seed:int) -> pd.Index:
-    "Draw a fifth of the identities, two at least, of those that can be asked for; returns their rows."
+def draw_test(images:pd.DataFrame, options:RunOptions) -> pd.Index:
+    "Draw a fifth of the identities, two at least, of those that can be asked for, or of images; returns their rows."
     askable = images.loc[is_askable(images)]
+    if options.split_by == "image":
+        drawn = split_images(askable, 0, 0.2, options.seed)
+        return drawn.loc[drawn == "test"].index
     identities = askable["label"].nunique()
     if identities < 4:
         raise InputError(
             "Expected a test part, or at least 4 identities in train with two images each (two of them to test on), "
             f"got {identities}; add images to test on, or let all be split anew: --resplit (resplit=True)"
         )
-    drawn = split_by_label(askable.drop(columns="split"), valid=0, test=max(0.2, 2 / identities), seed=seed)
+    drawn = split_by_label(askable.drop(columns="split"), valid=0, test=max(0.2, 2 / identities), seed=options.seed)
     return drawn.loc[drawn["split"] == "test"].index
 
 # %% ../nbs/11_pipeline.ipynb #b231c923
 def split_anew(
     manifest:pd.DataFrame, # Images with labels
-    seed:int, # Seed of the split
+    options:RunOptions, # Seed of the split, and what is divided
     test:bool, # Set identities aside to test on
     notes:list[str], # Grows by what the user should know
 ) -> pd.Series: # "train", "valid" or "test" by row; missing for lone images
@@ -633,8 +653,11 @@ def split_anew(
         seen = f"{counted(identities, 'identity', 'were')} seen by one camera only"
         notes.append(f"{seen}: trained on, but never asked for")
     identities = askable["label"].nunique()
+    if options.split_by == "image":
+        drawn = split_images(askable, 0.2, 0.2 if test else 0, options.seed)
+        return drawn.reindex(manifest.index).fillna("train")
     shares = shares_for(identities, test, notes)
-    drawn = split_by_label(askable, **shares, seed=seed)
+    drawn = split_by_label(askable, shares["valid"], shares["test"], options.seed)
     return pd.Series(drawn["split"]).reindex(manifest.index).fillna("train")
 
 
@@ -669,6 +692,45 @@ def shares_for(identities:int, test:bool, notes:list[str]) -> dict[str, float]:
     )
     return dict(valid=0, test=max(0.2, 2 / identities))
 
+# %% ../nbs/11_pipeline.ipynb #pr0000k2
+FEW_LABELS = 20 # labels at the most, and
+MANY_IMAGES = 30 # images of the middle one at least: labels may be kinds of things, not individuals
+
+
+def note_of_kinds(images:pd.DataFrame) -> list[str]: # A sentence, or nothing
+    "Say what a split by identity means where labels may be kinds."
+    used = images.loc[images["split"] != "index"]
+    sizes = used["label"].value_counts()
+    if from_cameras(used) or not len(sizes) or len(sizes) > FEW_LABELS or sizes.median() < MANY_IMAGES:
+        return []
+    asked = used.loc[used["split"] == "test", "label"].nunique()
+    rests = f"rests on {asked} of them and " if asked else ""
+    return [
+        f"only {counted(len(sizes), 'label')}, with {sizes.median():.0f} images in the middle: if they are kinds of "
+        f"things, not individuals, the test {rests}asks about kinds that were never trained on. If new pictures will "
+        "show the same kinds, divide the images of each instead: --split-by image (split_by='image')"
+    ]
+
+
+def without_shared_pictures(images:pd.DataFrame, notes:list[str]) -> pd.DataFrame:
+    "Say what a split by image means, and only search what equals a picture of another side."
+    notes.append(f"split by image, on request: {known_only}")
+    used = images.loc[images["split"] != "index"]
+    equal, near = compare_pictures(used, progress=False)
+    order = dict(test=0, valid=1, train=2)  # what is trained on gives way
+    side = dict(zip(used["path"], used["split"], strict=True))
+    shared = {max(pair, key=lambda path: order[side[path]]) for pair in equal}
+    if shared:
+        size = counted(len(shared), "image")
+        notes.append(f"only searched: {size} equal to one on another side, such as {min(shared)}")
+    close = {path for pair in near for path in pair if side[path] == "test"}
+    if close:
+        notes.append(
+            f"{counted(len(close), 'test image')} nearly the same as one on another side, such as {min(close)}: "
+            "they flatter"
+        )
+    return images.assign(split=images["split"].mask(images["path"].isin(sorted(shared)), "index"))
+
 # %% ../nbs/11_pipeline.ipynb #30a4d7bc
 def without_vain_valid(images:pd.DataFrame, notes:list[str]) -> pd.DataFrame:
     "Take no images to choose by, where none of them has another one to find."
@@ -694,6 +756,7 @@ def check_parts(
     *,
     own:bool, # Whether the split is the user's own
     test:bool=True, # Whether there must be images to test on
+    by:str="label", # What was divided: identities, or the images of each ("image")
 ) -> list[str]: # What the user should know
     "Refuse, before anything long begins, parts that cannot be trained on, measured or told apart."
     used = images.loc[images["split"] != "index"]
@@ -709,9 +772,10 @@ def check_parts(
             f"so nothing can be measured; add images{way_out}"
         )
     try:
-        audit_split(used)
+        audit_split(used, by=by)
     except InputError as error:
-        raise InputError(f"{error}{way_out}") from error
+        kinds = "; if labels are kinds, not individuals, and shall be on all sides: --split-by image (split_by='image')"
+        raise InputError(f"{error}{way_out}{kinds if own and by == 'label' else ''}") from error
     if test and not answerable.all():
         return [
             f"{int((~answerable).sum()):,} of {len(asked):,} test images are not asked for: no other image of their "
@@ -873,10 +937,16 @@ class CrossValidation:
         return f"cross-validation, {identities} set aside once each: about {time_in_words(self.seconds)}"
 
 
-def foresee_folds(train:pd.DataFrame, valid:pd.DataFrame, predicted:Prediction, folds:int|None) -> CrossValidation:
+def foresee_folds(
+    train:pd.DataFrame, # Images to train on
+    valid:pd.DataFrame, # Images to choose by; may be empty
+    predicted:Prediction, # What training takes
+    options:RunOptions, # Into how many parts; none where images, not identities, were divided
+) -> CrossValidation:
     "Count who can be set aside, and what it costs to train for each part, by each recipe."
     pool = pd.concat([train, valid])
-    identities = len(set(pool.loc[is_askable(pool), "label"]))
+    identities = len(set(pool.loc[is_askable(pool), "label"])) if options.split_by == "label" else 0
+    folds = options.folds
     parts = USUAL_FOLDS if folds is None else folds
     seconds = parts * predicted.seconds * sum(recipe.share for recipe in recipes.values())
     may_last = folds is not None or seconds <= FOLD_SECONDS
@@ -895,6 +965,7 @@ def plan_run(
     mirror:bool|None=None, # False: a mirror image is somebody else, so training mirrors none
     resplit:bool|None=None, # True: ignore the split that the folder or the CSV brings
     folds:int|None=None, # Parts of cross-validation, from 2; 0 for none; None for four, where time allows
+    split_by:str|None=None, # "image": labels are kinds, so divide the images of each; None takes "label", or the plan's
     depth:int|tuple[int, ...]|None=None, # Level of sub-folders that names the identity, from 1, or several
     splits:bool|None=None, # Whether folders such as `train` and `val` mean a split; None looks
     pattern:str|None=None, # Names of files say who is who, by a regular expression; "market1501" is known
@@ -905,7 +976,7 @@ def plan_run(
 ) -> Plan:
     "Look at a folder, split its identities, and foresee what training will cost."
     asked:dict[str, Any] = dict(backbone=backbone, seed=seed, mirror=mirror, resplit=resplit, folds=folds)
-    asked |= dict(depth=depth, splits=splits, pattern=pattern)
+    asked |= dict(split_by=split_by, depth=depth, splits=splits, pattern=pattern)
     asked |= dict(path_column=path_column, label_column=label_column, sep=sep, encoding=encoding)
     chosen = {name: value for name, value in asked.items() if value is not None}
     path = check_path("a folder of images or a CSV", path)
@@ -935,7 +1006,8 @@ def make_plan(
     check_outside(out, path, found.images)
     images, notes = choose_splits(found.images, options)
     shapes = shapes_of(images)
-    height, width = image_size or choose_image_size(shapes)
+    is_trained = bool((images["split"] != "index").to_numpy().any())
+    height, width = image_size or choose_image_size(shapes, pixels_to_see(shapes, is_trained))
     is_own = has_split(found.images) and not options.resplit
     training = plan_training(images, (height, width), epochs, options, is_own)
     return Plan(
@@ -1012,11 +1084,11 @@ def plan_training(
     train, valid = (images.loc[images["split"] == part].reset_index(drop=True) for part in ("train", "valid"))
     if (images["split"] == "index").to_numpy().all():
         return TrainingPlan(0, None, [])
-    notes = check_parts(images, own=own)
+    notes = check_parts(images, own=own, by=options.split_by)
     epochs = epochs or choose_epochs(len(train))
     model = SiameseNet(options.backbone, pretrained=True, image_size=image_size)
     predicted = predict_training(model, train, valid, epochs, mirror=options.mirror)
-    foreseen = foresee_folds(train, valid, predicted, options.folds)
+    foreseen = foresee_folds(train, valid, predicted, options)
     askable = len(set(valid.loc[is_askable(valid), "label"])) if len(valid) else 0
     if foreseen.is_wanted and askable < SURE:
         few = counted(askable, "identity", "are") if askable else "no identity is there"
@@ -1213,7 +1285,7 @@ class Copies:
         return f"{self}\n{table}" if len(self.pairs) else table
 
 
-def measure_without_copies(frozen:EmbeddingSet, trained:EmbeddingSet) -> Copies:
+def measure_without_copies(frozen:EmbeddingSet, trained:EmbeddingSet, over:str="label") -> Copies:
     "Look for near-copies within the test identities, and measure both networks without them."
     query, gallery = questions_of(frozen)
     asked = query.manifest["path"]
@@ -1225,13 +1297,20 @@ def measure_without_copies(frozen:EmbeddingSet, trained:EmbeddingSet) -> Copies:
     pairs = pairs.loc[forth | back].reset_index(drop=True)
     scores = {}
     for name, embeddings in dict(frozen=frozen, trained=trained).items():
-        table = evaluate_retrieval(*questions_of(embeddings), ignore_pairs=pairs) if len(pairs) else None
+        table = evaluate_retrieval(*questions_of(embeddings), ignore_pairs=pairs, over=over) if len(pairs) else None
         if table is not None and table["value"].notna().to_numpy().all():  # else copies were all there was to find
             scores[name] = table
     return Copies(pairs, len(queries), len(query), scores)
 
 # %% ../nbs/11_pipeline.ipynb #7bd7e5a3
 Say = Callable[[str], None]  # tells the user how far things are; `print` is one
+
+
+how_to_read = dict(
+    label="Test identities were never trained on; in brackets, 95 % intervals over identities.",
+    image="Test images were never trained on, but others of their labels were: known labels in new pictures; "
+    "in brackets, 95 % intervals over images.",
+)
 
 
 @dataclass(eq=False)
@@ -1260,28 +1339,28 @@ def compare_networks(
     "Measure the frozen backbone, train, embed, evaluate, search and draw; leave every result in `out`."
     train, valid, test = (manifest.loc[manifest["split"] == name] for name in ("train", "valid", "test"))
     contest = Contest(train, valid, image_size, epochs, out, options)
+    over = options.split_by
     say(split_in_words(train, valid, test))
-    say("1/4  frozen ImageNet backbone on the test identities")
+    say(f"1/4  frozen ImageNet backbone on the test {drawn_things[over]}")
     backbone = frozen_backbone(image_size, options.backbone)
     frozen = embed_images(backbone, test)
-    scores = dict(frozen=evaluate_retrieval(*questions_of(frozen)))
+    scores = dict(frozen=evaluate_retrieval(*questions_of(frozen), over=over))
     new = new_network(image_size, options)
     predicted = predicted or predict_training(new, train, valid, epochs, mirror=options.mirror)
     say(f"2/4  {training_in_words(out, epochs, image_size, predicted)}")
     used, choice = train_and_choose(contest, backbone, predicted, say)
-    say("3/4  trained network on the test identities")
+    say(f"3/4  trained network on the test {drawn_things[over]}")
     trained = embed_images(used.network, test)
-    scores["trained"] = evaluate_retrieval(*questions_of(trained))
-    gain = gain_of_training(frozen, trained, "test")
+    scores["trained"] = evaluate_retrieval(*questions_of(trained), over=over)
+    gain = gain_of_training(frozen, trained, "test", over)
     choice = choice or advise(gain)
     network = used.network if choice.use_trained else backbone
-    copies = measure_without_copies(frozen, trained)
+    copies = measure_without_copies(frozen, trained, over)
     comparison = Comparison(frozen, trained, scores, used.history, choice, used.threshold, copies, network)
     say("4/4  closest images")
     save_comparison(out, comparison)
     say(f"\n{copies.above(scores)}\n")
-    reading = "Test identities were never trained on; in brackets, 95 % intervals over identities."
-    say(f"{reading} From frozen to trained: {gain}.\n{choice.advice}.")
+    say(f"{how_to_read[over]} From frozen to trained: {gain}.\n{choice.advice}.")
     return comparison
 
 # %% ../nbs/11_pipeline.ipynb #ch110002
@@ -1337,7 +1416,7 @@ def train_by(recipe:str, contest:Contest, backbone:"SiameseNet") -> Trained:
     folder = contest.folder(recipe)
     options = contest.options
     model, history = train_or_resume(recipe, contest)
-    gain, threshold = judge_on_valid(backbone, model, contest.valid)
+    gain, threshold = judge_on_valid(backbone, model, contest.valid, options.split_by)
     note_threshold(folder / "model", threshold)
     note_mirror(folder / "model", options.mirror)
     return Trained(model, history, gain, threshold)
@@ -1345,7 +1424,7 @@ def train_by(recipe:str, contest:Contest, backbone:"SiameseNet") -> Trained:
 # %% ../nbs/11_pipeline.ipynb #ch110003
 def may_cross_validate(contest:Contest, predicted:Prediction, say:Say) -> bool:
     "Tell whether cross-validation can tell anything and may take its time; say so where it would take too long."
-    foreseen = foresee_folds(contest.train, contest.valid, predicted, contest.options.folds)
+    foreseen = foresee_folds(contest.train, contest.valid, predicted, contest.options)
     if foreseen.is_wanted:
         say(f"     {foreseen}")
     elif contest.options.folds is None and foreseen.identities >= FEWEST:
@@ -1391,10 +1470,13 @@ def training_in_words(out:Path, epochs:int, image_size:tuple[int, int], predicte
 
 def split_in_words(train:pd.DataFrame, valid:pd.DataFrame, test:pd.DataFrame) -> str:
     "Say how many images and identities each part has."
+    known = set(train["label"])
+    is_shared = bool(known & set(test["label"]) or known & set(valid["label"]))
+    shared = "the same identities in all of them" if is_shared else "no identity in two of them"
     return (
         f"{counted(len(train), 'image')} of {identities_in(train)} to train on, "
         f"{len(valid):,} of {valid['label'].nunique()} to choose by, "
-        f"{len(test):,} of {test['label'].nunique()} to test on; no identity in two of them"
+        f"{len(test):,} of {test['label'].nunique()} to test on; {shared}"
     )
 
 
@@ -1451,6 +1533,8 @@ def train_network(
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Expected one label per picture")
+        if options.split_by == "image":
+            warnings.filterwarnings("ignore", "Expected splits without anything in common")
         history = fit(
             model,
             train,
@@ -1462,6 +1546,7 @@ def train_network(
             transform=choose_transform("auto", epochs, options.mirror),
             allow_contradictions=True,
             progress=out is not None,
+            allow_leaks=options.split_by == "image",  # of identities; files were looked after by `check_parts`
         )
     if out is not None:
         note_mirror(out / "model", options.mirror)
@@ -1472,13 +1557,14 @@ def judge_on_valid(
     backbone:"SiameseNet", # The frozen backbone
     model:"SiameseNet", # The trained network
     valid:pd.DataFrame, # Images to choose by; may be empty
+    over:str="label", # What the interval draws: identities, or "image"
 ) -> tuple[Gain|None, Threshold|None]: # What training brought, and the trained one's threshold; None without images
     "Embed the valid images with both networks, compare them, and fit the threshold."
     if not len(valid):
         return None, None
     before = embed_images(backbone, valid, progress=False)
     after = embed_images(model, valid, progress=False)
-    return gain_of_training(before, after, "valid"), threshold_from(after)
+    return gain_of_training(before, after, "valid", over), threshold_from(after)
 
 # %% ../nbs/11_pipeline.ipynb #5c6f1799
 def save_comparison(out:Path, comparison:Comparison) -> None:
@@ -1558,7 +1644,7 @@ def read_json(file:Path) -> dict:
 class Results:
     "What a run left behind."
     index:Index # Every usable image, embedded by the network to use
-    duplicates:pd.DataFrame # Pairs of images nearly the same to that network; with labels, of different identities
+    duplicates:pd.DataFrame # Pairs of images that are one picture, by `group`; with labels, of different identities
     threshold:Threshold|None=None # Distance up to which two images are the same; None with too few identities
     history:pd.DataFrame|None=None # From here on only with labels: one row for each epoch of training
     frozen:EmbeddingSet|None=None # Test images, embedded by the frozen backbone
@@ -1571,6 +1657,7 @@ class Results:
     advice:str="" # Why
     tried:tuple[tuple[str, Gain], ...]=() # Recipes that were cross-validated, with their gains
     folder:Path|None=None # Where the trained network lies
+    over:str="label" # What intervals draw: identities, or "image"
 
     @property
     def best(self) -> EmbeddingSet:
@@ -1588,7 +1675,7 @@ class Results:
 
     def gain_of_training(self) -> Gain:
         "Compare the two networks on the test images; the text of the answer is a sentence."
-        return gain_of_training(need_labels(self.frozen), need_labels(self.trained), "test")
+        return gain_of_training(need_labels(self.frozen), need_labels(self.trained), "test", self.over)
 
     def examples(
         self,
@@ -1642,6 +1729,11 @@ def carry_out(plan:Plan, say:Say) -> Results:
             say=say,
         )
     images = read_index(plan) or build_index(plan, comparison, say)
+    return results_of(plan, comparison, images)
+
+
+def results_of(plan:Plan, comparison:Comparison|None, images:"IndexedImages") -> Results:
+    "Hand out what was measured and found."
     if comparison is None:
         return Results(images.index, images.duplicates)
     return Results(
@@ -1659,6 +1751,7 @@ def carry_out(plan:Plan, say:Say) -> Results:
         advice=comparison.choice.advice,
         tried=comparison.choice.tried,
         folder=folder_of(plan.out, comparison.choice) / "model",
+        over=plan.options.split_by,
     )
 
 
@@ -1666,7 +1759,7 @@ def carry_out(plan:Plan, say:Say) -> Results:
 class IndexedImages:
     "All usable images, ready to be searched."
     index:Index # Their index
-    duplicates:pd.DataFrame # Pairs that are nearly the same
+    duplicates:pd.DataFrame # Pairs that are one picture
     threshold:Threshold|None # Of the network that embedded them
     suspects:pd.DataFrame|None = None # Images whose label may be wrong; None without labels
     presence:Presence|None = None # Who counts as being among the images; None without labels, or with few of them
@@ -1691,11 +1784,13 @@ def build_index(
     threshold = threshold_to_use(comparison, embeddings)
     note_threshold(folder / "model", threshold)
     say_cost(threshold, say)
-    presence = presence_in(embeddings, may_ask(embeddings, use_trained)) if plan.is_labelled else None
+    has_strangers = plan.is_labelled and plan.options.split_by == "label"
+    presence = presence_in(embeddings, may_ask(embeddings, use_trained)) if has_strangers else None
     if presence is not None:
         write_json(folder / "presence.json", asdict(presence))
         say(f"Note: {presence}")
-    duplicates = list_near_duplicates(embeddings, across=plan.is_labelled)
+    most = 10 * len(embeddings)  # ten neighbours each
+    duplicates = near_duplicates(embeddings, across=plan.is_labelled, mirror=plan.options.mirror, limit=most)
     write_rows(plan.out / "duplicates.csv", duplicates)
     suspects = list_suspects(embeddings) if plan.is_labelled else None
     if suspects is not None:
@@ -1721,6 +1816,8 @@ def read_index(plan:Plan) -> IndexedImages|None:
     text = dict(path="str", other="str", label="str", other_label="str")
     duplicates = read_rows(plan.out / "duplicates.csv", dtype=text, keep_default_na=False)
     duplicates = with_places(duplicates, plan.places)
+    if "group" not in duplicates:  # an earlier run listed pairs
+        duplicates.insert(0, "group", np.arange(1, len(duplicates) + 1))
     index = Index.load(folder)
     return IndexedImages(
         index, duplicates, noted_threshold(folder / "model"), read_suspects(plan, index), read_presence(folder)
@@ -1757,20 +1854,3 @@ def threshold_to_use(comparison:Comparison|None, embeddings:EmbeddingSet) -> Thr
         return comparison.threshold
     is_valid = (embeddings.manifest["split"] == "valid").to_numpy()
     return threshold_from(embeddings.select(is_valid)) if is_valid.any() else None
-
-
-def list_near_duplicates(
-    embeddings:EmbeddingSet, # Images
-    *,
-    across:bool, # Only pairs of different identities
-) -> pd.DataFrame: # As `near_duplicates` returns it; distances up to 0.5
-    "List near-duplicates, only closer ones where there are too many, and none, with a warning, where even these are."
-    refusal = None
-    for threshold in (0.5, 0.4, 0.3, 0.2, 0.1, 0.05):
-        try:
-            return near_duplicates(embeddings, threshold=threshold, across=across)
-        except InputError as error:
-            refusal = error
-    warnings.warn(f"no near-duplicates were listed: {refusal}", stacklevel=2)
-    labels = ["label", "other_label"] if across else []
-    return pd.DataFrame(columns=["path", "other", "distance", *labels])

@@ -21,7 +21,8 @@ import pandas as pd
 from PIL import Image
 
 from siamese_nbdev.checks import InputError, check_path, counted
-from siamese_nbdev.data import read_image, show_images
+from siamese_nbdev.choosing import drawn_things
+from siamese_nbdev.data import known_only, read_image, show_images
 from siamese_nbdev.embeddings import EmbeddingSet, plot_embeddings
 from siamese_nbdev.evaluation import hardest_pairs, hubs
 from siamese_nbdev.files import locked, replacing
@@ -260,12 +261,17 @@ def verdict_of(plan:Plan, results:Results) -> list[str]:
         ]
     name = "trained" if results.use_trained else "frozen"
     figures = need_labels(results.scores)[name]
-    identities = counted(len(set(results.best.manifest["label"].dropna())), "test identity")
+    if results.over == "label":
+        asked = counted(len(set(results.best.manifest["label"].dropna())), "test identity") + ", which nothing"
+        sure = "interval over identities"
+    else:
+        asked = counted(len(results.best), "test image") + " of labels that were trained on, none of which"
+        sure = "interval over images; it says nothing about labels that were never seen"
     first = in_per_cent(figures.loc["rank_1"])
     return [
         f"{results.advice}.",
-        f"On {identities}, which nothing was trained on, the {shown_networks[name]} puts a right image first for "
-        f"{first} of the queries; in brackets is the 95 % interval over identities.",
+        f"On {asked} was trained on, the {shown_networks[name]} puts a right image first for "
+        f"{first} of the queries; in brackets is the 95 % {sure}.",
     ]
 
 
@@ -279,7 +285,7 @@ def tiles_of(plan:Plan, results:Results) -> list[tuple[str, str]]:
             tiles.append((f"{before:.0f} to {after:.0f} %", f"{shown_metrics[name]}, frozen to trained"))
         suspects = need_labels(results.suspects)
         tiles.append((f"{len(suspects):,}", "labels to look at"))
-    return [*tiles, (f"{len(results.duplicates):,}", "near-duplicates")]
+    return [*tiles, (f"{results.duplicates['group'].nunique():,}", "groups of near-duplicates")]
 
 
 def asked_of(plan:Plan) -> str:
@@ -346,7 +352,7 @@ def equal_files(plan:Plan) -> list[tuple[str, str]]:
 
 
 def pair_group(words:str, paths:list, plan:Plan) -> Group:
-    "Show two files beside each other, with their labels where the run knows them."
+    "Show a few files beside each other, with their labels where the run knows them."
     labels = dict(zip(plan.images["path"], plan.images["label"], strict=True)) if "label" in plan.images else {}
     return Group(words, [picture_of(str(path), labels.get(path), plan.folder) for path in paths])
 
@@ -359,7 +365,10 @@ def split_section(plan:Plan) -> Section:
         part = plan.images.loc[plan.images["split"] == name]
         if len(part):
             rows.append([name, use, f"{len(part):,}", f"{part['label'].nunique():,}"])
-    words = "Identities were divided, not images: the network is judged by those it never saw, as it will be in use."
+    if plan.options.split_by == "label":
+        words = "Identities were divided, not images: the network is judged by those it never saw, as it will be used."
+    else:
+        words = f"The images of each label were divided, on request: {known_only}."
     table = Table(["part", "what for", "images", "identities"], rows, "The parts")
     return Section("How it was split", [Text(words), table])
 
@@ -369,6 +378,7 @@ def training_section(plan:Plan, results:Results) -> Section:
     from siamese_nbdev.training import plot_history
 
     scores = need_labels(results.scores)
+    things = drawn_things[results.over]
     rows = []
     copies = need_labels(results.copies)
     for name, title in shown_networks.items():
@@ -376,8 +386,8 @@ def training_section(plan:Plan, results:Results) -> Section:
         if name in copies.scores:
             rows.append([f"{title}, near-copies left out", *figures_of(copies.scores[name])])
     blocks:list[Block] = [
-        drawn(draw_scores(scores), scores_in_words(scores)),
-        Table(["", *shown_metrics.values()], rows, "On the test identities, with 95 % intervals over identities"),
+        drawn(draw_scores(scores, things), scores_in_words(scores)),
+        Table(["", *shown_metrics.values()], rows, f"On the test {things}, with 95 % intervals over {things}"),
         Text("Rank-1 says how often the nearest image is right; mAP how far in front all right ones come."),
         Text(f"{results.advice}. From frozen to trained: {results.gain_of_training()}."),
     ]
@@ -386,7 +396,7 @@ def training_section(plan:Plan, results:Results) -> Section:
     if results.tried:
         blocks.append(recipes_tried(results))
     history = need_labels(results.history)
-    words = f"The loss, and how well training and unseen identities are found, over {counted(len(history), 'epoch')}."
+    words = f"The loss, and how well training and unseen {things} are found, over {counted(len(history), 'epoch')}."
     blocks.append(drawn(plot_history(history), words, "The training, epoch by epoch."))
     return Section("Before and after training", blocks)
 
@@ -401,7 +411,7 @@ def recipes_tried(results:Results) -> Table:
     return Table(columns, rows, "Cross-validation: gain over the frozen backbone, each identity set aside once")
 
 
-def draw_scores(scores:dict[str, pd.DataFrame]) -> "Axes":
+def draw_scores(scores:dict[str, pd.DataFrame], things:str) -> "Axes":
     "Draw the figures of both networks with their intervals."
     import matplotlib.pyplot as plt
 
@@ -413,7 +423,7 @@ def draw_scores(scores:dict[str, pd.DataFrame]) -> "Axes":
         reach = [table["value"] - table["low"], table["high"] - table["value"]]
         ax.errorbar(table["value"], middles, xerr=reach, fmt="o", color=colors[name], capsize=3, label=title)
     ax.set_yticks(range(len(shown_metrics)), list(shown_metrics.values())[::-1])
-    ax.set(xlabel="per cent, with 95 % intervals over identities", xlim=(0, 103), ylim=(-0.5, len(shown_metrics) - 0.5))
+    ax.set(xlabel=f"per cent, with 95 % intervals over {things}", xlim=(0, 103), ylim=(-0.5, len(shown_metrics) - 0.5))
     ax.grid(axis="x", alpha=0.3)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
@@ -446,8 +456,8 @@ def threshold_section(results:Results) -> Section:
         strangers = counted(threshold.different_pairs, "pair")
         words = (
             f"Two images count as the same up to a distance of {threshold.distance:.3f}. It was fitted on {strangers} "
-            "of different identities of valid; below it meets the test identities. Images of another kind than these "
-            "were never tested."
+            f"of different identities of valid; below it meets the test {drawn_things[results.over]}. "
+            "Images of another kind than these were never tested."
         )
     blocks:list[Block] = [Text(words)]
     if threshold is not None and threshold.warning:
@@ -521,13 +531,21 @@ def nearest_of(embeddings:EmbeddingSet, path:str, label:object) -> str:
 
 
 def duplicates_section(plan:Plan, results:Results) -> Section:
-    "Show pairs that are nearly the same."
-    across = " under different labels: if they are one picture, one label is wrong" if plan.is_labelled else ""
-    count = counted(len(results.duplicates), "pair", "are")
-    blocks:list[Block] = [Text(f"{count} nearly the same to the network{across}. All of them are in duplicates.csv.")]
+    "Show groups of files that are one picture."
+    across = " under different labels: one label is wrong" if plan.is_labelled else ""
+    pairs = results.duplicates
+    words = f"No two pictures that lie close together are one{' under different labels' if plan.is_labelled else ''}."
+    if len(pairs):
+        count = counted(len(set(pairs["group"])), "group")
+        words = (
+            f"{count} of files that seem to be one picture{across}: saved again, resized, brightened, mirrored or cut. "
+            f"All {counted(len(pairs), 'pair')} are in duplicates.csv."
+        )
+    blocks:list[Block] = [Text(words)]
     groups = []
-    for pair in results.duplicates.head(FEW).to_dict("records"):
-        groups.append(pair_group(f"{pair['distance']:.2f} apart", [pair["path"], pair["other"]], plan))
+    for _, group in list(pairs.groupby("group"))[:FEW]:
+        files = list(dict.fromkeys(group[["path", "other"]].to_numpy().ravel()))
+        groups.append(pair_group(counted(len(files), "file"), files[:4], plan))
     return Section("Near-duplicates", [*blocks, Pictures(groups)] if groups else blocks)
 
 
