@@ -28,6 +28,7 @@ from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.data import as_manifest
 from siamese_nbdev.files import digest, read_notes, replacing, write_notes
 from siamese_nbdev.manifests import clean_label, file_keys, text_column, text_of
+from siamese_nbdev.neighbours import LONGEST, squared_lengths
 from siamese_nbdev.tables import read_as_text
 
 if TYPE_CHECKING:  # a saved set is opened without torch: it is imported where a network runs
@@ -81,16 +82,17 @@ def check_numbers(
     manifest:pd.DataFrame, # Their images, N rows
     chunk:int=10_000, # Rows to look at in one go
 ) -> None:
-    "Refuse vectors that hold NaN or infinity, and name their images."
+    "Refuse vectors that hold NaN or infinity or are too long to be compared, and name their images."
     broken = []
     for start in range(0, len(vectors), chunk):
-        is_finite = np.isfinite(vectors[start:start + chunk]).all(axis=1)
-        broken.extend(start + np.flatnonzero(~is_finite))
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_usable = squared_lengths(vectors[start:start + chunk]) <= LONGEST ** 2
+        broken.extend(start + np.flatnonzero(~is_usable))
     if broken:
         first = manifest["path"].iloc[broken[0]]
         raise InputError(
-            f"Expected vectors of finite numbers, got {len(broken)} with NaN or infinity, the first for {first}; "
-            "was the network trained to a NaN?"
+            f"Expected vectors of finite numbers, none longer than {LONGEST:g}, got {len(broken)} with NaN or infinity, "
+            f"or longer, the first for {first}; was the network trained to a NaN?"
         )
 
 
