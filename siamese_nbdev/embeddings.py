@@ -24,6 +24,7 @@ from tqdm import tqdm
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
 from siamese_nbdev.data import as_manifest, read_image
+from siamese_nbdev.files import map_vectors_at
 from siamese_nbdev.manifests import file_keys
 from siamese_nbdev.pictures import write_names
 from siamese_nbdev.runtime import evaluating
@@ -336,7 +337,7 @@ def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict) -> Embe
         vectors = partial.vectors[kept] if errors else partial.vectors
         return EmbeddingSet(vectors, manifest.iloc[kept], meta, is_clean=True)
     settle_vectors(partial, out, kept)
-    finished = np.load(out / "vectors.npy", mmap_mode="r")
+    finished = map_vectors_at(out / "vectors.npy")
     EmbeddingSet(finished, manifest.iloc[kept], meta, is_clean=True).describe(out)
     for name in ("partial.json", "partial.npy"):
         (out / name).unlink(missing_ok=True)

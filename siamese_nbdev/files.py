@@ -117,7 +117,7 @@ def read_json(
 
 
 def check_entries(path:Path, notes:dict, needs:dict|tuple, advice:str) -> None:
-    "Refuse entries that are missing or of another kind; one that may be None need not be there, and is None then."
+    "Refuse entries that are missing or of another kind; one that may be None need not be there."
     kinds = needs if isinstance(needs, dict) else dict.fromkeys(needs, object)
     optional = [name for name, kind in kinds.items() if isinstance(kind, UnionType) and isinstance(None, kind)]
     needed = [name for name in kinds if name not in optional]
@@ -125,7 +125,7 @@ def check_entries(path:Path, notes:dict, needs:dict|tuple, advice:str) -> None:
     if missing:
         raise InputError(f"Expected the entries {', '.join(needed)} in {path}, {', '.join(missing)} missing; {advice}")
     for name, kind in kinds.items():
-        check_entry(path, name, notes.setdefault(name, None), kind, advice)
+        check_entry(path, name, notes.get(name), kind, advice)
 
 
 def check_entry(path:Path, name:str, value:object, kind, advice:str) -> None:

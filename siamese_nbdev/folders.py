@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../nbs/appendix/folders.ipynb #fo000004
-import json
 import os
 import warnings
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from siamese_nbdev.checks import InputError, check_choice, check_path, check_whole, counted
+from siamese_nbdev.files import read_json
 from siamese_nbdev.manifests import check_for_csv, name_some, role_of_word, split_of_word, word_of
 from siamese_nbdev.pictures import image_types, look_again, unreadable_types
 
@@ -85,11 +85,10 @@ def is_ours(folder:Path) -> bool:
     "Tell whether a folder holds results of this library: one of its notes says which version wrote it."
     for name in our_files:
         try:
-            notes = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            if "library" in read_json(folder / name):
+                return True
+        except (OSError, InputError):
             continue
-        if isinstance(notes, dict) and "library" in notes:
-            return True
     return False
 
 # %% ../nbs/appendix/folders.ipynb #fo000008

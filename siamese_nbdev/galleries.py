@@ -28,7 +28,7 @@ from PIL import Image
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
 from siamese_nbdev.data import read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, embed_batch, embed_images
-from siamese_nbdev.files import digest, replacing
+from siamese_nbdev.files import digest, map_vectors_at, replacing
 from siamese_nbdev.manifests import clean_label, file_keys, name_some, text_of
 from siamese_nbdev.neighbours import (
     distances_between,
@@ -838,7 +838,7 @@ def measured(
 
 def set_digest(folder:Path) -> str:
     "Identify the embedding set in a folder by its notes and a hundred of its vectors."
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    vectors = map_vectors_at(folder / "vectors.npy")
     some = np.ascontiguousarray(vectors[::max(1, len(vectors) // 100)])
     return digest((folder / "meta.json").read_bytes() + some.tobytes())
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_path, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_distance, check_path, check_whole, counted
 from siamese_nbdev.data import (
     audit_split,
     check_images,
@@ -41,7 +41,7 @@ from siamese_nbdev.evaluation import (
     find_label_errors,
     near_duplicates,
 )
-from siamese_nbdev.files import read_notes, replacing, write_notes
+from siamese_nbdev.files import read_json, read_notes, replacing, write_notes
 from siamese_nbdev.folders import list_images
 from siamese_nbdev.manifests import contradictions, file_keys, name_some
 from siamese_nbdev.neighbours import distances_between
@@ -853,14 +853,16 @@ class Plan:
             median_shape=tuple(notes["median_shape"]),
             image_size=tuple(notes["image_size"]),
             epochs=notes["epochs"],
-            predicted=Prediction(*notes["predicted"]) if notes["predicted"] else None,
+            predicted=Prediction(*notes["predicted"]) if notes.get("predicted") else None,
             notes=notes["notes"],
             options=noted_options(notes, out),
             places=places,
         )
 
 # %% ../nbs/11_pipeline.ipynb #99d840d5
-noted_entries = ("folder", "median_shape", "image_size", "epochs", "predicted", "notes")  # of a plan, in plan.json
+noted_entries = dict(  # of a plan, in plan.json
+    folder=str, median_shape=list, image_size=list, epochs=int, predicted=list|None, notes=list
+)
 
 
 def all_paths(images:pd.DataFrame, problems:pd.DataFrame) -> pd.Series:
@@ -1220,7 +1222,15 @@ def may_ask(embeddings:EmbeddingSet, use_trained:bool) -> np.ndarray:
 def read_presence(folder:Path) -> Presence|None:
     "Read what is noted beside an index; earlier runs noted nothing."
     file = folder / "presence.json"
-    return Presence(**read_json(file)) if file.exists() else None
+    if not file.exists():
+        return None
+    notes = read_json(file, presence_entries, advice="delete it, or make the run again")
+    return Presence(**{name: notes[name] for name in presence_entries})
+
+
+presence_entries = dict(
+    distance=check_distance, images=int, queries=int, identities=int, absent_rate=float, found_rate=float
+)
 
 # %% ../nbs/11_pipeline.ipynb #9e7e1e6f
 @dataclass(frozen=True, eq=False)
@@ -1435,7 +1445,7 @@ def read_copies(out:Path) -> Copies:
     "Read what was found about near-copies; earlier runs did not look for any."
     if not (out / "copies.json").exists():
         return Copies(pd.DataFrame(columns=["path", "other"], dtype="str"), 0, 0, {})
-    notes = read_json(out / "copies.json")
+    notes = read_json(out / "copies.json", dict(queries=int, of=int, scores=dict), advice=measure_again)
     scores = {name: pd.DataFrame.from_dict(table, orient="index") for name, table in notes["scores"].items()}
     return Copies(read_manifest(out / "copies.csv"), notes["queries"], notes["of"], scores)
 
@@ -1444,8 +1454,8 @@ def read_comparison(out:Path) -> Comparison|None:
     "Read what was measured; None where that is not finished."
     if not (out / "metrics.json").exists():
         return None
-    choice = read_json(out / "choice.json")
-    scores = read_json(out / "metrics.json")
+    choice = read_json(out / "choice.json", dict(use_trained=bool, advice=str), advice=measure_again)
+    scores = read_json(out / "metrics.json", dict(frozen=dict, trained=dict), advice=measure_again)
     return Comparison(
         frozen=EmbeddingSet.load(out / "frozen"),
         trained=EmbeddingSet.load(out / "embeddings"),
@@ -1463,13 +1473,7 @@ def write_json(file:Path, content:dict) -> None:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def read_json(file:Path) -> dict:
-    "Read plain values, and refuse a damaged file."
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        advice = f"delete {file.with_name('metrics.json')} to have the networks measured again"
-        raise InputError(f"Expected JSON in {file}, got a damaged file ({error}); {advice}") from error
+measure_again = "delete metrics.json beside it to have the networks measured again"
 
 # %% ../nbs/11_pipeline.ipynb #e9d7f28b
 @dataclass(eq=False)

@@ -409,7 +409,7 @@ class Index:
         folder = find_set(folder)
         embeddings = EmbeddingSet.load(folder, root)
         advice = "build the index again with Index(embeddings).save(folder)"
-        entries = ("kind", "metric", "effort", "set")
+        entries = dict(kind=str, metric=str, effort=int|None, set=str)
         notes = read_notes(folder / "index.json", "an index", needs=entries, advice=advice)
         if notes["set"] != set_digest(folder):
             raise InputError(f"Expected an index of the embedding set in {folder}, got one of an earlier set; {advice}")

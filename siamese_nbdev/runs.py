@@ -7,7 +7,6 @@ __all__ = []
 
 # %% ../nbs/appendix/runs.ipynb #rn000004
 import io
-import json
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +38,7 @@ from siamese_nbdev.checks import (
 )
 from siamese_nbdev.data import as_manifest, audit_split, triplet_roles
 from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, TripletDataset, describe_transform
-from siamese_nbdev.files import move_aside, read_notes, replacing, write_notes
+from siamese_nbdev.files import check_entries, move_aside, read_json, read_notes, read_state, replacing, write_notes
 from siamese_nbdev.loss import TripletLoss, copies, triplet_margin_loss, uninformed_loss
 from siamese_nbdev.manifests import check_contradictions, file_keys
 from siamese_nbdev.model import SiameseNet, save_model, saved_weights
@@ -920,6 +919,7 @@ def stop_on_nan(run:Run, note:dict[str, float], loss:float) -> pd.DataFrame:
 
 # %% ../nbs/appendix/runs.ipynb #7f53719d
 checkpoint_version = 3
+checkpoint_entries = dict(processes=int, progress=dict, trainee=dict, optimizer=dict, random=dict)
 start_again = "start it again, or resume it with the version of siamese_nbdev that wrote it"
 
 
@@ -969,20 +969,16 @@ def read_checkpoint(run:Run) -> dict|None:
     if run.out is None: return None
     path = run.out / "last.pt"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path)
     except FileNotFoundError:
         return None
-    except Exception as error:
-        raise InputError(
-            f"Expected a checkpoint that fit wrote, but {path} cannot be read ({type(error).__name__}); "
-            "delete it to start over from the first step"
-        ) from error
     if state.get("version") != checkpoint_version:
         raise InputError(
             f"Expected a checkpoint of version {checkpoint_version}, got {state.get('version')} in {path}; "
             f"{start_again}"
         )
-    if state["progress"]["done"] and state["processes"] != run.accelerator.num_processes:
+    check_entries(path, state, checkpoint_entries, start_again)
+    if state["progress"].get("done") and state["processes"] != run.accelerator.num_processes:
         raise InputError(
             f"Expected {state['processes']} processes, as many as this run was started with, "
             f"got {run.accelerator.num_processes}; batches are dealt to processes, so start as many again"
@@ -1020,7 +1016,7 @@ def read_run(out:Path) -> dict:
     return read_notes(
         path,
         "a run",
-        needs=("options", "custom_loss", "transform"),
+        needs=dict(options=dict, custom_loss=bool, transform=dict|str|None),
         advice=f"start one with fit(model, train, valid, out={str(out)!r})",
     )
 
@@ -1028,10 +1024,10 @@ def read_run(out:Path) -> dict:
 def refuse_older_run(path:Path) -> None:
     "Refuse the run.json of version 0.1.0, which knew no format."
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        notes = read_json(path)
+    except (OSError, InputError):
         return  # missing or damaged: `read_notes` says so
-    if isinstance(notes, dict) and "format" not in notes:
+    if "format" not in notes:
         raise InputError(f"Expected a run of this version, got an earlier one in {path.parent}; {start_again}")
 
 

@@ -26,7 +26,7 @@ from pandas.api.extensions import ExtensionArray
 
 from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.data import as_manifest
-from siamese_nbdev.files import digest, read_notes, replacing, write_notes
+from siamese_nbdev.files import digest, map_vectors_at, read_json, read_notes, replacing, write_notes
 from siamese_nbdev.manifests import clean_label, file_keys, text_column, text_of
 from siamese_nbdev.neighbours import LONGEST, squared_lengths
 from siamese_nbdev.tables import read_as_text
@@ -91,8 +91,8 @@ def check_numbers(
     if broken:
         first = manifest["path"].iloc[broken[0]]
         raise InputError(
-            f"Expected vectors of finite numbers, none longer than {LONGEST:g}, got {len(broken)} with NaN or infinity, "
-            f"or longer, the first for {first}; was the network trained to a NaN?"
+            f"Expected vectors of finite numbers, none longer than {LONGEST:g}, got {len(broken)} with NaN or "
+            f"infinity, or longer, the first for {first}; was the network trained to a NaN?"
         )
 
 
@@ -189,10 +189,10 @@ def open_set(folder:str|Path, root:str|Path|None) -> OpenedSet:
     notes = read_notes(
         folder / "meta.json",
         "an embedding set",
-        needs=("shape", "manifest_sha256"),
+        needs=dict(shape=list, manifest_sha256=str, places=dict|None),
         advice="embed the images again",
     )
-    vectors = map_vectors(folder)
+    vectors = map_vectors_at(folder / "vectors.npy")
     if list(vectors.shape) != notes["shape"] or digest(folder / "manifest.csv") != notes["manifest_sha256"]:
         raise InputError(
             f"Expected vectors and manifest that belong together in {folder}, "
@@ -224,16 +224,6 @@ def check_files(folder:Path) -> None:
                 f"Expected {name} in {folder}, found none; "
                 "embed_images(model, manifest, out=folder) and EmbeddingSet.save write such a folder"
             )
-
-
-def map_vectors(folder:Path) -> np.ndarray:
-    "Map the vectors of a saved set into memory."
-    try:
-        return np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InputError(
-            f"Expected an embedding set in {folder}, got a damaged file ({error}); embed the images again"
-        ) from error
 
 # %% ../nbs/appendix/storage.ipynb #st000019
 LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
@@ -522,10 +512,10 @@ def reopen_vectors(out:Path, shape:tuple[int, int], signature:str) -> PartialSet
         # All was done, and the power went between the renaming and the last note: take the name back.
         os.replace(finished, partial)
     try:
-        vectors = np.lib.format.open_memmap(partial, mode="r+")
-    except (FileNotFoundError, ValueError):
+        vectors = map_vectors_at(partial, writable=True)
+    except (FileNotFoundError, InputError):
         return None
-    if vectors.shape != shape: return None
+    if vectors.shape != shape or vectors.dtype != np.float32 or not 0 <= notes["done"] <= len(vectors): return None
     errors = {int(row): error for row, error in notes["errors"].items()}
     return PartialSet(vectors, out, signature, notes["done"], errors)
 
@@ -534,10 +524,9 @@ def read_progress(path:Path) -> dict:
     "Read the note of how far a run came; empty where there is none that can be read."
     # Without `read_notes`: notes of earlier versions name no format, and the signature says all that matters.
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return read_json(path, dict(signature=str, done=int, errors=dict))
+    except (FileNotFoundError, InputError):
         return {}
-    return notes if isinstance(notes, dict) else {}
 
 
 def reserve(path:Path, shape:tuple[int, int]) -> np.memmap:
