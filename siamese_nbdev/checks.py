@@ -48,7 +48,7 @@ def shown(value:object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def check_seed(seed:int, name:str="seed") -> int:
+def check_seed(name:str, seed:int) -> int:
     "Refuse everything but a seed that all our random generators take."
     return check_whole(name, seed, 0, high=2**32 - 1)
 

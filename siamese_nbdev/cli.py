@@ -79,7 +79,7 @@ Size = Annotated[
     option("Size of the network's input. Default: from the shape that most images have.", metavar="HEIGHT WIDTH"),
 ]
 Backbone = Annotated[str, option("Any timm backbone whose ImageNet weights are at hand.")]
-Seed = Annotated[int, option("Seed of the split and of the training.", min=0)]
+Seed = Annotated[int, option("Seed of the split and of the training.", min=0, max=2**32 - 1)]
 Mirror = Annotated[bool, option(
     "Whether training may mirror pictures. --no-mirror: a mirror image is somebody else (hands, flukes, letters)."
 )]

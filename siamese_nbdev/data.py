@@ -20,7 +20,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_seed, check_share, check_whole, counted
 from siamese_nbdev.files import digest
 from siamese_nbdev.folders import labels_at, list_images, take_splits
 from siamese_nbdev.manifests import (
@@ -136,6 +136,7 @@ def split_by_label(
     seed:int=42, # Another seed, another split
 ) -> pd.DataFrame: # The manifest with its `split` column filled: "train", "valid", "test"; missing without a label
     "Split by identity, so that nobody stands on two sides (scikit-learn's GroupShuffleSplit)."
+    check_seed("seed", seed)
     manifest = as_manifest(manifest)
     check_columns(manifest, "path", "label")
     check_rows(manifest)
@@ -290,6 +291,7 @@ def split_query_gallery(
     seed:int=42, # Which image becomes the query
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # Queries and gallery, two manifests
     "Take one query per identity and camera (or identity), the rest is the gallery (Zheng et al. 2015, Market-1501)."
+    check_seed("seed", seed)
     manifest = as_manifest(manifest)
     check_columns(manifest, "path", "label")
     check_rows(manifest)

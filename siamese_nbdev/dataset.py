@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from siamese_nbdev.checks import InputError, check_choice, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_seed, check_whole
 from siamese_nbdev.data import as_manifest, read_image, triplet_roles
 from siamese_nbdev.manifests import file_keys
 
@@ -146,7 +146,7 @@ class ImageDataset(StoredPixels):
         super().__init__(list(self.manifest["path"]), image_size, cache)
         self.classes, self.class_ids = number_classes(self.manifest)
         self.transform = transform
-        self.seed = seed
+        self.seed = check_seed("seed", seed)
         self.epoch = 0
 
     def __getitem__(self, row:int) -> tuple[Tensor, int]:
@@ -356,7 +356,7 @@ class BalancedBatchSampler(Sampler):
         self.classes_per_batch = min(classes_per_batch, len(self.rows_of))
         images = sum(len(rows) for rows in self.rows_of)
         self.batches = max(1, round(images / (self.classes_per_batch * self.images_per_class)))
-        self.seed = seed
+        self.seed = check_seed("seed", seed)
         self.epoch = 0
 
     def set_epoch(
@@ -428,7 +428,7 @@ def augment(
 ) -> Tensor: # Same shape and range
     "Mirror, shift, change the light of and erase a part of one image, each by its own draw."
     check_image(image)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed("seed", seed))
     if rng.random() < flip:
         image = image.flip(2)
     if crop:

@@ -22,7 +22,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_seed, check_whole, counted
 from siamese_nbdev.data import as_manifest, read_image
 from siamese_nbdev.files import map_vectors_at
 from siamese_nbdev.manifests import file_keys
@@ -357,6 +357,7 @@ def plot_embeddings(
     import matplotlib.pyplot as plt
 
     manifest = embeddings.manifest
+    check_seed("seed", seed)
     if by not in manifest:
         raise InputError(f"Expected by to be a column of the manifest, got {by!r}; it has {', '.join(manifest)}")
     check_choice("method", method, ("tsne", "pca"))

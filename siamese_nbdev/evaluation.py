@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from siamese_nbdev.checks import InputError, check_choice, check_positive, check_share, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_positive, check_seed, check_share, check_whole
 from siamese_nbdev.data import as_manifest, check_columns, read_image
 from siamese_nbdev.embeddings import EmbeddingSet
 from siamese_nbdev.manifests import file_keys, name_some, text_column
@@ -90,6 +90,7 @@ def bootstrap_interval(
     "Bootstrap the mean over identities (Efron 1979); identities, not images, are drawn."
     repeats = check_whole("repeats", repeats)
     level = check_share("level", level)
+    seed = check_seed("seed", seed)
     values = np.asarray(values, np.float64)
     sums, counts = sums_by_identity(values, groups)
     identities = len(sums)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_positive, check_seed, check_whole
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
 from siamese_nbdev.evaluation import bootstrap_interval
 from siamese_nbdev.manifests import check_table, file_keys, text_column
@@ -218,6 +218,8 @@ def sample_episode(
 ) -> Episode: # Row numbers: `support` (N, K) and `query` (N, queries)
     "Draw the classes, support and queries of one episode at random, no image twice."
     check_episode(ways, shots, queries)
+    for number in seed if isinstance(seed, list) else [seed]:
+        check_seed("seed", number)
     groups = few_shot_groups(images, cross_camera)
     return draw_episode(groups, ways, shots, queries, np.random.default_rng(seed))
 
@@ -244,6 +246,7 @@ def evaluate_few_shot(
     "Measure nearest-prototype accuracy over random episodes, with its bootstrap interval."
     check_choice("over", over, ("episodes", "classes"))
     check_whole("episodes", episodes, 2)
+    check_seed("seed", seed)
     limit = np.inf if max_distance is None else check_positive("max_distance", max_distance)
     groups = few_shot_groups(embeddings, cross_camera)
     vectors = np.asarray(embeddings.check().vectors)

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_distance, check_path, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_distance, check_path, check_seed, check_whole, counted
 from siamese_nbdev.data import (
     audit_split,
     check_images,
@@ -472,7 +472,7 @@ class RunOptions:
 
     def __post_init__(self):
         "Refuse what no run can have, before anything is read."
-        check_whole("seed", self.seed, 0)
+        check_seed("seed", self.seed)
         for name in ("mirror", "resplit"):
             check_choice(name, getattr(self, name), (True, False))
         if isinstance(self.depth, list):  # as JSON has it
@@ -1445,7 +1445,8 @@ def read_copies(out:Path) -> Copies:
     "Read what was found about near-copies; earlier runs did not look for any."
     if not (out / "copies.json").exists():
         return Copies(pd.DataFrame(columns=["path", "other"], dtype="str"), 0, 0, {})
-    notes = read_json(out / "copies.json", dict(queries=int, of=int, scores=dict), advice=measure_again)
+    entries = dict(queries=int, of=int, scores=dict)
+    notes = read_json(out / "copies.json", entries, advice=how_to_measure_again(out))
     scores = {name: pd.DataFrame.from_dict(table, orient="index") for name, table in notes["scores"].items()}
     return Copies(read_manifest(out / "copies.csv"), notes["queries"], notes["of"], scores)
 
@@ -1454,8 +1455,9 @@ def read_comparison(out:Path) -> Comparison|None:
     "Read what was measured; None where that is not finished."
     if not (out / "metrics.json").exists():
         return None
-    choice = read_json(out / "choice.json", dict(use_trained=bool, advice=str), advice=measure_again)
-    scores = read_json(out / "metrics.json", dict(frozen=dict, trained=dict), advice=measure_again)
+    advice = how_to_measure_again(out)
+    choice = read_json(out / "choice.json", dict(use_trained=bool, advice=str), advice=advice)
+    scores = read_json(out / "metrics.json", dict(frozen=dict, trained=dict), advice=advice)
     return Comparison(
         frozen=EmbeddingSet.load(out / "frozen"),
         trained=EmbeddingSet.load(out / "embeddings"),
@@ -1473,7 +1475,10 @@ def write_json(file:Path, content:dict) -> None:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-measure_again = "delete metrics.json beside it to have the networks measured again"
+def how_to_measure_again(out:Path) -> str:
+    "Say what to do about damaged measurements."
+    return f"delete {out / 'metrics.json'} to have the networks measured again"
+
 
 # %% ../nbs/11_pipeline.ipynb #e9d7f28b
 @dataclass(eq=False)

@@ -31,6 +31,7 @@ from siamese_nbdev.checks import (
     InputError,
     check_choice,
     check_positive,
+    check_seed,
     check_share,
     check_whole,
     is_number,
@@ -166,7 +167,8 @@ class CheckedOptions:
         "Refuse options that cannot work, before anything is built."
         self.settle(check_whole, "epochs", "triplets_per_batch", "patience", "checkpoint_steps", low=1)
         self.settle(check_whole, "classes_per_batch", "images_per_class", low=2)
-        self.settle(check_whole, "glance", "seed", "workers", low=0)
+        self.settle(check_whole, "glance", "workers", low=0)
+        self.settle(check_seed, "seed")
         self.settle(check_positive, "learning_rate", "clip_norm", "margin")
         self.settle(check_not_negative, "backbone_rate", "weight_decay", "identity_weight")
         self.settle_triplets()

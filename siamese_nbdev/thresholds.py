@@ -85,6 +85,11 @@ def check_pairs(pairs:pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return distances, is_same
 
 
+def is_unknown(rate:object) -> bool:
+    "Tell whether a rate is NaN, as one without an interval is."
+    return isinstance(rate, float) and math.isnan(rate)
+
+
 def check_weights(weights:np.ndarray|None, pairs:int) -> np.ndarray:
     "Return one weight for each pair, 1 where none are given."
     if weights is None:
@@ -266,7 +271,8 @@ def distances_of_pairs(
     "Measure the distance of each pair."
     check_choice("metric", metric, metrics_known)
     vectors = np.asarray(vectors)
-    return pair_distances(vectors, vectors, first, second, metric).astype(np.float32)
+    distances = pair_distances(vectors, vectors, first, second, metric)
+    return distances.clip(0).astype(np.float32)  # 1 - cos may come out a hair below 0
 
 # %% ../nbs/appendix/thresholds.ipynb #502586b6
 @dataclass(frozen=True)
@@ -692,7 +698,7 @@ def rebuild_threshold(
             fields[end] = math.nan
     try:
         return make(**fields)
-    except TypeError as error:
+    except (TypeError, InputError) as error:
         raise InputError(
             f"Expected a threshold as save_threshold writes it in {file}, got {values!r} ({error}); "
             "fit and save it again"
