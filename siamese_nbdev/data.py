@@ -7,6 +7,7 @@ __all__ = ['as_manifest', 'read_image', 'show_images', 'split_by_label', 'audit_
            'images_from_folder', 'images_from_filenames', 'images_from_csv', 'read_triplets', 'check_images']
 
 # %% ../nbs/00_data.ipynb #d81d4c7d
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +33,15 @@ from siamese_nbdev.manifests import (
     file_keys,
     name_some,
 )
-from siamese_nbdev.pictures import TooLarge, decode_file, fit_names, read_pixels, write_name
+from siamese_nbdev.pictures import (
+    TooLarge,
+    check_there,
+    decode_file,
+    fit_names,
+    read_pixels,
+    reason_of,
+    write_name,
+)
 from siamese_nbdev.tables import name_lines, read_table, rename_columns, resolve_paths
 
 if TYPE_CHECKING:
@@ -459,7 +468,7 @@ def images_from_csv(
     if has_none.any():
         raise InputError(f"Expected a path in every row of {file}, none in {name_lines(has_none, most=1)}")
     table["path"] = resolve_paths(Path(file).parent, list(table["path"]))
-    missing = [name for name in table["path"] if not Path(name).is_file()]
+    missing = [name for name in table["path"] if not os.path.isfile(name)]
     if missing:
         raise FileNotFoundError(
             f"Expected the files that {file} lists, {len(missing)} of {len(table)} are not there, "
@@ -513,7 +522,7 @@ def identities_of(paths:pd.DataFrame, manifest:pd.DataFrame|None, pattern:str) -
 
 def triplet_complaints(paths:pd.DataFrame, identities:pd.DataFrame) -> list[str]:
     "Say in which rows of a list of triplets what is wrong."
-    is_there = paths.map(lambda path: Path(path).is_file()).to_numpy().all(axis=1)
+    is_there = paths.map(os.path.isfile).to_numpy().all(axis=1)
     is_known = identities.notna().to_numpy().all(axis=1)
     anchor, positive, negative = (identities[role].to_numpy(object) for role in triplet_roles)
     rules = {
@@ -562,16 +571,17 @@ class Finding:
 def examine(path:str) -> Finding:
     "Open one file and say what is wrong with it."
     file = Path(path)
-    if not file.is_file():
-        return Finding("missing", "no such file")
-    size = file.stat().st_size
-    if size == 0:
-        return Finding("zero bytes", "the file is empty")
-    problem, detail = problem_of(file, size)
     try:
+        check_there(file)
+        size = file.stat().st_size
+        if size == 0:
+            return Finding("zero bytes", "the file is empty")
+        problem, detail = problem_of(file, size)
         return Finding(problem, detail, digest(file))
-    except OSError as error:  # nobody may read it
-        return Finding("unreadable", str(error))
+    except FileNotFoundError:  # it was never there, or has vanished while we looked
+        return Finding("missing", "no such file")
+    except (OSError, InputError) as error:  # we may not read it
+        return Finding("unreadable", reason_of(error))
 
 
 def problem_of(file:Path, size:int) -> tuple[str|None, str]:
