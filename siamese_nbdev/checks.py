@@ -48,6 +48,25 @@ def shown(value:object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
+most_input_pixels = 4096 ** 2  # of a network's input; one batch of these fills the memory of a large machine
+
+
+def check_size_of_input(image_size:tuple[int, int], low:int=1, *, advice:str="") -> tuple[int, int]:
+    "Return (height, width) as whole numbers of at least `low`, or say what is wrong with them."
+    try:
+        height, width = image_size
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected image_size to be (height, width), got {shown(image_size)}") from error
+    height = check_whole("the height in image_size", height, low, advice=advice)
+    width = check_whole("the width in image_size", width, low, advice=advice)
+    if height * width > most_input_pixels:
+        raise InputError(
+            f"Expected image_size to be at most {most_input_pixels:,} pixels, got {shown((height, width))}; "
+            "pictures are made smaller for a network, 224 x 224 is usual"
+        )
+    return height, width
+
+
 def check_seed(name:str, seed:int) -> int:
     "Refuse everything but a seed that all our random generators take."
     return check_whole(name, seed, 0, high=2**32 - 1)

@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from siamese_nbdev.checks import InputError, check_choice, check_seed, check_share, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_path, check_seed, check_share, check_whole, counted
 from siamese_nbdev.files import digest
 from siamese_nbdev.folders import labels_at, list_images, take_splits
 from siamese_nbdev.manifests import (
@@ -113,6 +113,8 @@ def show_images(
 # %% ../nbs/00_data.ipynb #9bd058d4
 def pictures_of(images:pd.DataFrame|Iterable) -> list[np.ndarray]:
     "Read the images of a manifest or a list; arrays stay as they are."
+    if not isinstance(images, Iterable):
+        raise InputError(f"Expected a manifest, paths or arrays to show, got {type(images).__name__}")
     items = images["path"] if isinstance(images, pd.DataFrame) else images
     pictures = [item if isinstance(item, np.ndarray) else read_image(item) for item in items]
     if not pictures:
@@ -346,7 +348,7 @@ def images_from_folder(
     splits:bool|None=None, # Whether folders such as `train` and `val` mean a split; None looks
 ) -> pd.DataFrame: # Manifest: `path`, `label`, and `split` where folders say it (`role` too: query or gallery)
     "List images by identity: the folder that holds a file is its label."
-    folder = Path(folder)
+    folder = check_path("a folder of images", folder)
     paths = list_images(folder)
     places = [path.relative_to(folder).parts[:-1] for path in paths]
     inside = [row for row, place in enumerate(places) if place]

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from siamese_nbdev.checks import InputError, check_choice, check_seed, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_seed, check_size_of_input, check_whole
 from siamese_nbdev.data import as_manifest, read_image, triplet_roles
 from siamese_nbdev.manifests import file_keys
 
@@ -36,7 +36,7 @@ class StoredPixels(Dataset):
         cache:bool, # Keep decoded images in memory
     ):
         self.paths = paths
-        self.image_size = None if image_size is None else as_image_size(image_size)
+        self.image_size = None if image_size is None else check_size_of_input(image_size)
         self.cached:Tensor|None = None
         self.is_cached:np.ndarray|None = None
         if cache:
@@ -89,15 +89,6 @@ class StoredPixels(Dataset):
         return self.__dict__ | dict(cached=None, is_cached=None)
 
 # %% ../nbs/01_dataset.ipynb #3c357990
-def as_image_size(image_size:tuple[int, int]) -> tuple[int, int]:
-    "Return (height, width) as whole numbers, or say what is wrong with them."
-    try:
-        height, width = image_size
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Expected image_size to be (height, width), got {image_size!r}") from error
-    return check_whole("the height in image_size", height), check_whole("the width in image_size", width)
-
-
 def number_classes(manifest:pd.DataFrame) -> tuple[list, Tensor]:
     "Return the labels in sorted order, and the number of each image's label among them; -1 where it has none."
     if "label" not in manifest:

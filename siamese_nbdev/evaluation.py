@@ -17,7 +17,7 @@ from PIL import Image
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_seed, check_share, check_whole
 from siamese_nbdev.data import as_manifest, check_columns, read_image
-from siamese_nbdev.embeddings import EmbeddingSet
+from siamese_nbdev.embeddings import EmbeddingSet, check_set
 from siamese_nbdev.manifests import file_keys, name_some, text_column
 from siamese_nbdev.neighbours import metrics_known
 from siamese_nbdev.ranking import (
@@ -73,7 +73,7 @@ def ranking_metrics(
 
 def check_cut_offs(ks:tuple[int, ...]) -> None:
     "Refuse cut-offs that are no ranks."
-    if not len(ks):
+    if not isinstance(ks, tuple | list) or not ks:
         raise InputError(f"Expected ks to hold at least one cut-off, got {ks!r}")
     for k in ks:
         check_whole("every cut-off in ks", k)
@@ -110,8 +110,9 @@ def sums_by_identity(
     groups:np.ndarray, # Identity of each query, shape (Q,)
 ) -> tuple[np.ndarray, np.ndarray]: # Sum of the known values of each identity, and how many they are; both (I, M)
     "Add the values of each identity, NaN left out."
-    if len(values) != len(groups) or not len(values):
-        raise InputError(f"Expected one group for each value, got {len(values)} values and {len(groups)} groups")
+    groups = np.asarray(groups)
+    if not values.ndim or groups.shape != values.shape[:1] or not len(values):
+        raise InputError(f"Expected one group for each value, got shapes {values.shape} and {groups.shape}")
     table = values.reshape(len(values), -1)
     is_known = ~np.isnan(table)
     codes, names = identity_codes(groups)
@@ -329,6 +330,7 @@ def near_duplicates(
 ) -> pd.DataFrame: # `path`, `other`, their `distance`, and `label`, `other_label` if known; closest first
     "List pairs of images that are nearly the same to the network."
     check_positive("threshold", threshold)
+    check_set(embeddings, "to compare with each other")
     numbers = np.arange(len(embeddings))
     codes = pd.factorize(embeddings.labels)[0] if across else numbers  # -1 where it is not known
     is_known = codes >= 0
@@ -359,6 +361,7 @@ def find_label_errors(
     sharpness:float=10.0, # How much closer neighbours count more: weight exp(-sharpness * distance)
 ) -> pd.DataFrame: # Suspicious images, most suspicious first: `path`, `label`, `suggested`, `share` of the vote
     "List images whose nearest neighbours agree on another identity."
+    check_share("threshold", threshold, zero=True, one=True)
     embeddings, without = labelled_only("set", embeddings)
     labels = embeddings.labels
     rows, distances = nearest_others(embeddings, top_k)

@@ -27,7 +27,7 @@ from PIL import Image
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
 from siamese_nbdev.data import read_image
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, embed_batch, embed_images
+from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set, embed_batch, embed_images
 from siamese_nbdev.files import digest, map_vectors_at, replacing
 from siamese_nbdev.manifests import clean_label, file_keys, name_some, text_of
 from siamese_nbdev.neighbours import (
@@ -115,8 +115,7 @@ def picture_of(image, image_size:tuple[int, int]) -> np.ndarray:
 
 def rows_where(gallery:EmbeddingSet, where:dict|None) -> np.ndarray|None:
     "Return the numbers of the rows that fit all conditions; None, without conditions, is all of them."
-    if not len(gallery):
-        raise InputError("Expected images in the gallery, got none")
+    check_set(gallery, "in the gallery")
     if where is None:
         return None
     if not isinstance(where, dict):

@@ -21,7 +21,16 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_distance, check_path, check_seed, check_whole, counted
+from siamese_nbdev.checks import (
+    InputError,
+    check_choice,
+    check_distance,
+    check_path,
+    check_seed,
+    check_size_of_input,
+    check_whole,
+    counted,
+)
 from siamese_nbdev.data import (
     audit_split,
     check_images,
@@ -840,6 +849,7 @@ class Plan:
         out:Path, # Folder of the run
     ) -> "Plan":
         "Read a plan from the folder of its run."
+        out = check_path("a run", out)
         advice = "start a run with `siamese-nbdev run`"
         notes = read_notes(out / "plan.json", "the plan of a run", needs=noted_entries, advice=advice)
         images = read_manifest(out / "images.csv")
@@ -969,6 +979,8 @@ def make_plan(
 ) -> Plan:
     "Look at a folder and decide what a run on it will do."
     # A flat folder can be searched without labels; a table that lacks them more likely calls them something else.
+    if image_size is not None:
+        image_size = check_size_of_input(image_size, 32)
     found = read_folder(path, needs_labels=path.is_file(), labels=labels, options=options)
     check_outside(out, path, found.images)
     images, notes = choose_splits(found.images, options)

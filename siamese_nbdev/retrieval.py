@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
+from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set
 from siamese_nbdev.files import read_notes, write_notes
 from siamese_nbdev.galleries import (
     Question,
@@ -272,7 +272,7 @@ class Index:
         device:str|None=None, # For exact search: keep a copy of the vectors on this device, such as "cuda"
         backend=None, # Instead of a kind: a class that is a `Backend`, or an object, used as it is if it holds vectors
     ):
-        if not len(embeddings): raise InputError("Expected images in the gallery, got none")
+        check_set(embeddings, "in the gallery")
         check_choice("metric", metric, metrics_known)
         self.embeddings = embeddings
         self.metric = metric

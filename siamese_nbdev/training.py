@@ -316,6 +316,7 @@ def plot_history(
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
+    check_history(history, {"epoch", "loss"})
     if ax is None:
         _, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
         plot_loss(history, left)
@@ -337,6 +338,18 @@ retrieval_lines = {
     "valid_map": ("mAP, unseen identities", "#4C72B0"),
     "train_rank_1": ("Rank-1, training identities", "#8C8C8C"),
 }
+
+
+def check_history(history:pd.DataFrame, needed:set[str]) -> None:
+    "Refuse what is no history, or one without rows or some columns."
+    if not isinstance(history, pd.DataFrame):
+        raise InputError(f"Expected a history that fit wrote, got {type(history).__name__}")
+    missing = needed - set(history.columns)
+    if missing or not len(history):
+        raise InputError(
+            f"Expected a history that fit wrote, got {len(history)} rows "
+            f"without the columns {', '.join(sorted(missing)) or '(none missing)'}"
+        )
 
 
 def is_known(history:pd.DataFrame, name:str) -> bool:
@@ -470,12 +483,7 @@ def diagnose(
 ) -> pd.DataFrame: # One row per finding: `problem`, `evidence`, `advice`; a single row "none found" for a healthy run
     "Name what went wrong in a run, on what evidence, and what to try."
     needed = {"loss", "uninformed", "active_share", "spread", "norm", "train_rank_1", "valid_rank_1"}
-    missing = needed - set(history.columns)
-    if missing or not len(history):
-        raise InputError(
-            f"Expected a history that fit wrote, got {len(history)} rows "
-            f"without the columns {', '.join(sorted(missing)) or '(none missing)'}"
-        )
+    check_history(history, needed)
     case = examine(history, frozen_rank_1)
     found = [finding for illness in standstills if (finding := illness(case))][:1]
     found += [finding for illness in complications if (finding := illness(case))]

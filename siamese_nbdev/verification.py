@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError, check_choice, check_distance, check_seed, check_share, check_whole
+from siamese_nbdev.checks import (
+    InputError,
+    check_choice,
+    check_distance,
+    check_path,
+    check_seed,
+    check_share,
+    check_whole,
+    shown,
+)
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.files import write_notes
 from siamese_nbdev.neighbours import metrics_known
@@ -116,6 +125,8 @@ def plot_det(
 
     if ax is None:
         _, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
+    if isinstance(pairs, dict) and not pairs:
+        raise InputError("Expected tables of pairs to draw, got none")
     tables = pairs if isinstance(pairs, dict) else {None: pairs}
     curves = []
     for number, (name, one) in enumerate(tables.items()):
@@ -145,6 +156,8 @@ def evaluate_verification(
     seed:int=0, # Seed of the draws
 ) -> pd.DataFrame: # By metric: `value`, its 95 % interval `low`, `high`, `threshold`, number of `false_accepts` behind
     "Score verification with intervals over identities: equal error rate, true accept rates, both rates at a threshold."
+    if not isinstance(false_accept_rates, tuple | list):
+        raise InputError(f"Expected false_accept_rates to be several rates, got {shown(false_accept_rates)}")
     for rate in false_accept_rates:
         check_share("every rate in false_accept_rates", rate)
     repeats = check_whole("repeats", repeats, 0)
@@ -386,7 +399,8 @@ def verify_pair(
         limit = threshold
         flip = False
         metric = "euclidean"
-    files = pd.DataFrame(dict(path=[Path(first).as_posix(), Path(second).as_posix()]))
+    paths = [check_path("an image file", path).as_posix() for path in (first, second)]
+    files = pd.DataFrame(dict(path=paths))
     embedded = embed_images(model, files, flip=flip, on_error="raise", progress=False)
     distance = float(distances_of_pairs(embedded.vectors, np.array([0]), np.array([1]), metric)[0])
     return Verdict(distance <= limit, distance, threshold)
