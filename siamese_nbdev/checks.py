@@ -48,6 +48,7 @@ def shown(value:object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
+not_too_small = "take at least 32 x 32, because backbones halve it five times"
 most_input_pixels = 4096 ** 2  # of a network's input; one batch of these fills the memory of a large machine
 
 

@@ -6,6 +6,7 @@
 __all__ = ['datasets', 'fetch_dataset']
 
 # %% ../nbs/appendix/downloads.ipynb #fa7e83f8
+import errno
 import glob
 import hashlib
 import math
@@ -665,6 +666,13 @@ def fill(
             raise
         place(unpacked, target, sums)
         shutil.rmtree(work)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OSError(
+            f"Could not write {dataset.title} into {target} ({error.strerror}); free some space and call again, "
+            "what has arrived is kept"
+        ) from error
     finally:  # what has arrived of a broken download stays
         shutil.rmtree(unpacked, ignore_errors=True)
         if work.exists() and not any(work.iterdir()):

@@ -85,6 +85,26 @@ def digest(
     with open(content, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
+# %% ../nbs/appendix/files.ipynb #fi000031
+def check_writable(folder:Path) -> None:
+    "Refuse a folder that cannot be written to, or whose disk is full, and leave it as it was."
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    probe = place / f".{secrets.token_hex(4)}.tmp"
+    try:
+        with open(probe, "wb") as file:
+            file.write(bytes(1_000_000))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(
+            f"Could not write into {folder} ({reason(error)}); choose another folder, or free some space"
+        ) from error
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
 # %% ../nbs/appendix/files.ipynb #fi000016
 def write_notes(
     path:str|Path, # JSON file to write

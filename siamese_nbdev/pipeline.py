@@ -30,6 +30,7 @@ from siamese_nbdev.checks import (
     check_size_of_input,
     check_whole,
     counted,
+    not_too_small,
 )
 from siamese_nbdev.data import (
     audit_split,
@@ -50,7 +51,7 @@ from siamese_nbdev.evaluation import (
     find_label_errors,
     near_duplicates,
 )
-from siamese_nbdev.files import read_json, read_notes, replacing, write_notes
+from siamese_nbdev.files import check_writable, read_json, read_notes, replacing, write_notes
 from siamese_nbdev.folders import list_images
 from siamese_nbdev.manifests import contradictions, file_keys, name_some
 from siamese_nbdev.neighbours import distances_between
@@ -964,6 +965,7 @@ def plan_run(
         plan = Plan.load(out)
         check_same_plan(plan, path, epochs, image_size, labels, chosen)
         return plan
+    check_writable(out)
     plan = make_plan(path, out, epochs, image_size, labels, RunOptions(**chosen))
     plan.save()
     return plan
@@ -980,7 +982,7 @@ def make_plan(
     "Look at a folder and decide what a run on it will do."
     # A flat folder can be searched without labels; a table that lacks them more likely calls them something else.
     if image_size is not None:
-        image_size = check_size_of_input(image_size, 32)
+        image_size = check_size_of_input(image_size, 32, advice=not_too_small)
     found = read_folder(path, needs_labels=path.is_file(), labels=labels, options=options)
     check_outside(out, path, found.images)
     images, notes = choose_splits(found.images, options)

@@ -806,11 +806,33 @@ def loader_of(run:Run, batches:list[list[int]]) -> DataLoader:
     )
 
 
+def loaded(loader:DataLoader, out:Path|None) -> Iterator:
+    "Hand out batches; a worker process that died, or cannot share memory, becomes a sentence that says what to do."
+    try:
+        yield from loader
+    except InputError as error:  # a worker sends its whole traceback
+        raise InputError(last_line(error).removeprefix("siamese_nbdev.checks.InputError: ")) from error
+    except (RuntimeError, OSError) as error:
+        if not loader.num_workers:
+            raise
+        go_on = f"; continue with resume({str(out)!r}, workers=0)" if out else ""
+        raise OSError(
+            f"Could not read images in {loader.num_workers} processes ({last_line(error)}); "
+            "memory may be short, all of it or what they share (/dev/shm, in a container --shm-size): "
+            f"take fewer workers, or workers=0 to read in this process{go_on}"
+        ) from error
+
+
+def last_line(error:Exception) -> str:
+    "Return the last line of a message, where a process that died has put its reason."
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
 def progress_bar(run:Run) -> tqdm:
     "Go through the batches that are left of this epoch, each with its row numbers, and show how it goes."
     batches = epoch_batches(run)
     return tqdm(
-        zip(loader_of(run, batches), batches, strict=True),
+        zip(loaded(loader_of(run, batches), run.out), batches, strict=True),
         total=len(batches),
         desc=f"epoch {run.progress.epoch + 1}/{run.options.epochs}",
         unit="batch",

@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -287,6 +287,7 @@ def resume(
     loss:Callable|None=None, # The loss again, if `fit` was given one
     transform:Callable|None=None, # The augmentation again, if `fit` was given one of your own
     backbone:nn.Module|None=None, # The backbone again, if it is a module of your own
+    workers:int|None=None, # Processes that read images; None takes as many as before
     progress:bool=True, # Show progress bars
 ) -> tuple[SiameseNet, pd.DataFrame]: # The network and its history
     "Continue a run wherever it was killed; on the same machine it ends with the weights of an uninterrupted one."
@@ -299,6 +300,8 @@ def resume(
     if notes["transform"] != "custom":
         transform = transform_from(notes["transform"])
     options = Options.from_notes(notes, out, progress)
+    if workers is not None:
+        options = replace(options, workers=workers)
     model = load_model(out / "start", backbone=backbone)
     torch.manual_seed(options.seed)  # as in `fit`, after the network was built
     run = start_run(model, Tables.load(out), options, loss, transform)
