@@ -414,7 +414,7 @@ class Index:
         if notes["set"] != set_digest(folder):
             raise InputError(f"Expected an index of the embedding set in {folder}, got one of an earlier set; {advice}")
         if backend is None:
-            opened = built_in_backend(notes["kind"], notes["effort"], device)
+            opened = built_in_backend(notes["kind"], notes.get("effort"), device)
         else:
             opened = own_backend(backend, device=device)
         opened.load(folder, np.asarray(embeddings.vectors), notes["metric"])

@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
-from siamese_nbdev.checks import InputError, check_path
+from siamese_nbdev.checks import InputError, check_path, shown
 from siamese_nbdev.data import as_manifest
-from siamese_nbdev.files import digest, map_vectors_at, read_json, read_notes, replacing, write_notes
+from siamese_nbdev.files import check_entries, digest, map_vectors_at, read_json, read_notes, replacing, write_notes
 from siamese_nbdev.manifests import clean_label, file_keys, text_column, text_of
 from siamese_nbdev.neighbours import LONGEST, squared_lengths
 from siamese_nbdev.tables import read_as_text
@@ -302,6 +302,7 @@ def place_paths(
     root:str|Path|None, # Where the caller says that the pictures are
 ) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
     "Find the pictures of a saved set, and write their paths as seen from here."
+    check_places(places, folder)
     here = os.getcwd()
     home = os.path.realpath(folder)
     start = here if places is None else os.path.normpath(os.path.join(home, places["start"]))
@@ -310,6 +311,15 @@ def place_paths(
     if places is None or not len(paths):
         return paths, start
     return paths_found(paths, start, os.path.join(home, places["pictures"]), places["found"], folder)
+
+
+def check_places(places:object, folder:Path) -> None:
+    "Refuse what `note_places` did not write."
+    advice = "copy the folder again"
+    if not isinstance(places, dict | None):
+        raise InputError(f"Expected in the notes of {folder} where its pictures are, got {shown(places)}; {advice}")
+    if places is not None:
+        check_entries(folder, places, dict(start=str, pictures=str, found=int), advice)
 
 
 def paths_found(
@@ -561,7 +571,7 @@ def settle_vectors(partial:PartialSet, out:Path, kept:np.ndarray) -> None:
 
 def copy_rows(vectors:np.ndarray, rows:np.ndarray, file:Path, chunk:int=10_000) -> None:
     "Copy some vectors into a file of their own, a piece at a time."
-    copy = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(len(rows), vectors.shape[1]))
+    copy = reserve(file, (len(rows), vectors.shape[1]))  # a mapped file on a full disk ends the program
     for start in range(0, len(rows), chunk):
         piece = rows[start:start + chunk]
         copy[start:start + chunk] = vectors[piece]

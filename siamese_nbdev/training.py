@@ -296,9 +296,10 @@ def resume(
         half_written.unlink(missing_ok=True)  # a kill left it behind
     notes = read_run(out)
     if notes["custom_loss"] and loss is None: raise ask_again(out, "loss", "loss")
-    if notes["transform"] == "custom" and transform is None: raise ask_again(out, "transform", "augmentation")
-    if notes["transform"] != "custom":
-        transform = transform_from(notes["transform"])
+    noted = notes.get("transform")
+    if noted == "custom" and transform is None: raise ask_again(out, "transform", "augmentation")
+    if noted != "custom":
+        transform = transform_from(noted)
     options = Options.from_notes(notes, out, progress)
     if workers is not None:
         options = replace(options, workers=workers)
