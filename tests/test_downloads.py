@@ -16,7 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import requests
 
 from siamese_nbdev import downloads
 from siamese_nbdev.data import images_from_filenames, images_from_folder

@@ -1,4 +1,4 @@
-"""Odd surroundings: no locale, no home, warnings as errors, full disks, locked files, dead workers, damaged files of ours."""
+"""Odd surroundings: no locale, no home, warnings as errors, full disks, locked files, dead workers, damaged notes."""
 import json
 import os
 import random
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image

@@ -1,4 +1,4 @@
-"""What is no embedding set, no manifest, no table or no number meets every public function: it is refused in a sentence."""
+"""What is no set, no manifest, no table or no number meets every public function: it is refused in a sentence."""
 import math
 
 import matplotlib
@@ -7,7 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from siamese_nbdev import data, dataset, embeddings, evaluation, explain, few_shot, loss, retrieval, training, verification
+from siamese_nbdev import (
+    data,
+    dataset,
+    embeddings,
+    evaluation,
+    explain,
+    few_shot,
+    loss,
+    retrieval,
+    training,
+    verification,
+)
 from siamese_nbdev.checks import InputError
 from siamese_nbdev.embeddings import EmbeddingSet
 from siamese_nbdev.model import SiameseNet
