@@ -112,7 +112,8 @@ def sums_by_identity(
     "Add the values of each identity, NaN left out."
     groups = np.asarray(groups)
     if not values.ndim or groups.shape != values.shape[:1] or not len(values):
-        raise InputError(f"Expected one group for each value, got shapes {values.shape} and {groups.shape}")
+        got = len(np.atleast_1d(values))
+        raise InputError(f"Expected one group for each value, got {got} values and {groups.size} groups")
     table = values.reshape(len(values), -1)
     is_known = ~np.isnan(table)
     codes, names = identity_codes(groups)
