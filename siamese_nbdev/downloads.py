@@ -14,6 +14,7 @@ import os
 import queue
 import re
 import shutil
+import sys
 import threading
 import time
 import zipfile
@@ -263,15 +264,15 @@ def write_rest(
 def read_some(answer:"requests.Response") -> bytes:
     "Wait for the next bytes and return them, however few; none at the end."
     import requests
-    import urllib3
 
+    errors:Any = sys.modules["urllib3.exceptions"]  # of the library below requests, which translates them elsewhere
     # Not `iter_content`, which waits until a block is full. An old urllib3 knows no other way.
     read = getattr(answer.raw, "read1", answer.raw.read)
     try:
         return read(65_536, decode_content=True)
-    except urllib3.exceptions.ReadTimeoutError as error:
+    except errors.ReadTimeoutError as error:
         raise requests.ReadTimeout(str(error)) from error
-    except urllib3.exceptions.HTTPError as error:
+    except errors.HTTPError as error:
         raise requests.exceptions.ChunkedEncodingError(str(error)) from error
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from drawing import draw
 from torch.utils.data import dataloader
 
 from siamese_nbdev.checks import InputError
@@ -28,18 +28,6 @@ from siamese_nbdev.verification import load_threshold
 top = Path(__file__).resolve().parent.parent
 run_main = "import sys; from siamese_nbdev.cli import main; sys.argv = ['siamese-nbdev', *sys.argv[1:]]; main()"
 posix_only = pytest.mark.skipif(os.name != "posix", reason="file rights and limits of POSIX")
-
-
-def draw(folder, names, images=4):
-    "Draw pictures of large squares, the same for each name but for noise; returns the folder."
-    for name in names:
-        pattern = np.kron(np.random.default_rng(list(name.encode())).integers(0, 255, (4, 4, 3)), np.ones((16, 16, 1)))
-        for shot in range(images):
-            noise = np.random.default_rng([*name.encode(), shot]).normal(0, 20, pattern.shape)
-            file = Path(folder, name, f"{shot}.png")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((pattern + noise).clip(0, 255).astype(np.uint8)).save(file)
-    return Path(folder)
 
 
 def command(*arguments, flags=(), **options):
@@ -63,7 +51,7 @@ surroundings = {
 
 def works(here, around, *labels):
     "Go from pictures to answers; every command has to end well."
-    draw(here / "photos", ["ann", "Jürg", "cid", "dot", "eve", "fay"])
+    draw(here / "photos", ["ann", "Jürg", "cid", "dot", "eve", "fay"], images=4)
     picture = "photos/Jürg/0.png"
     calls = [
         ["run", "photos", "--out", "run", *small, *labels],
@@ -114,7 +102,7 @@ def as_anybody():
 @posix_only
 def test_what_may_not_be_read(tmp_path):
     "A locked file and a locked folder are a row and a warning."
-    photos = draw(tmp_path / "photos", ["ann", "bob", "cid"])
+    photos = draw(tmp_path / "photos", ["ann", "bob", "cid"], images=4)
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     whole = images_from_folder(photos)
@@ -146,7 +134,7 @@ def limited(size):
 
 @posix_only
 def test_a_disk_that_is_full_is_noticed_first(tmp_path):
-    draw(tmp_path / "photos", ["ann", "bob", "cid", "dot"])
+    draw(tmp_path / "photos", ["ann", "bob", "cid", "dot"], images=4)
     for call in (["run", "photos"], ["train", "photos"], ["embed", "photos", "--model", "run"]):
         done = command(*call, "--out", "out", cwd=tmp_path, preexec_fn=limited(500_000))
         assert done.returncode == 2 and "Could not write into out (File too large)" in done.stderr, done.stderr
@@ -156,7 +144,7 @@ def test_a_disk_that_is_full_is_noticed_first(tmp_path):
 @posix_only
 @pytest.mark.slow
 def test_a_disk_that_becomes_full_says_how_to_go_on(tmp_path):
-    draw(tmp_path / "photos", ["ann", "bob", "cid", "dot", "eve", "fay"])
+    draw(tmp_path / "photos", ["ann", "bob", "cid", "dot", "eve", "fay"], images=4)
     run = ["run", "photos", "--out", "out", "--epochs", "1", *small]
     done = command(*run, cwd=tmp_path, preexec_fn=limited(2_000_000))
     last = done.stderr.strip().splitlines()[-1]
@@ -179,7 +167,7 @@ class Deadly:
 
 @pytest.fixture
 def people(tmp_path):
-    manifest = images_from_folder(draw(tmp_path / "photos", ["ann", "bob", "cid", "dot"]))
+    manifest = images_from_folder(draw(tmp_path / "photos", ["ann", "bob", "cid", "dot"], images=4))
     return manifest.assign(split=np.where(manifest.label < "c", "train", "valid"))
 
 
@@ -221,7 +209,7 @@ def test_a_picture_that_a_worker_cannot_read(people):
 def finished(tmp_path_factory):
     "A finished run, with a threshold and a distance for presence."
     here = tmp_path_factory.mktemp("finished")
-    draw(here / "photos", [f"{name}{number}" for name in "abcde" for number in range(8)])
+    draw(here / "photos", [f"{name}{number}" for name in "abcde" for number in range(8)], images=4)
     done = command("run", "photos", "--out", "run", "--epochs", "1", *small, cwd=here)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "threshold" in json.loads((here / "run/model/model.json").read_text())["extra"]
