@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from siamese_nbdev.checks import InputError, check_whole, is_number
+from siamese_nbdev.checks import InputError, check_size_of_input, check_whole, is_number, not_too_small
 from siamese_nbdev.runtime import evaluating
 from siamese_nbdev.weights import own_mark, settings_of, timm_backbone
 
@@ -471,15 +471,7 @@ def named_parts(backbone:Any, names:tuple[str, ...]) -> list[nn.Module]:
 # %% ../nbs/appendix/backbones.ipynb #33b38a73
 def check_image_size(image_size:tuple[int, int]) -> tuple[int, int]:
     "Return (height, width) as whole numbers of at least 32, or say what is wrong with them."
-    try:
-        height, width = image_size
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Expected image_size to be (height, width), got {image_size!r}") from error
-    advice = "take at least 32 x 32, because backbones halve it five times"
-    return (
-        check_whole("the height in image_size", height, 32, advice=advice),
-        check_whole("the width in image_size", width, 32, advice=advice),
-    )
+    return check_size_of_input(image_size, 32, advice=not_too_small)
 
 
 def check_batch(images:Tensor, image_size:tuple[int, int]) -> None:

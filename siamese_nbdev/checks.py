@@ -23,18 +23,54 @@ def check_whole(
     value:int, # What came
     low:int=1, # Smallest number that works
     *,
+    high:int|None=None, # Largest number that works; None sets no limit
     advice:str="", # What to do, where the message alone would not help
 ) -> int: # The number, as Python's own `int`
-    "Refuse everything but a whole number of at least `low`; `True` and `False` are no numbers."
+    "Refuse everything but a whole number from `low` to `high`; `True` and `False` are no numbers."
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_whole or value < low:
-        raise InputError(refusal(name, f"a whole number of at least {low}", value, advice))
+    if not is_whole or value < low or (high is not None and value > high):
+        end = "" if high is None else f" and at most {high:,}"
+        raise InputError(refusal(name, f"a whole number of at least {low}{end}", value, advice))
     return int(value)
 
 # %% ../nbs/appendix/checks.ipynb #ck000011
 def refusal(name:str, expected:str, value:object, advice:str="") -> str:
     "Put what was expected, what came and what to do into one sentence."
-    return f"Expected {name} to be {expected}, got {value!r}" + (f"; {advice}" if advice else "")
+    return f"Expected {name} to be {expected}, got {shown(value)}" + (f"; {advice}" if advice else "")
+
+
+def shown(value:object) -> str:
+    "Write a value as Python does; of a long one only the beginning."
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return f"a number of {value.bit_length():,} bits" if isinstance(value, int) else type(value).__name__
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+not_too_small = "take at least 32 x 32, because backbones halve it five times"
+most_input_pixels = 4096 ** 2  # of a network's input; one batch of these fills the memory of a large machine
+
+
+def check_size_of_input(image_size:tuple[int, int], low:int=1, *, advice:str="") -> tuple[int, int]:
+    "Return (height, width) as whole numbers of at least `low`, or say what is wrong with them."
+    try:
+        height, width = image_size
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected image_size to be (height, width), got {shown(image_size)}") from error
+    height = check_whole("the height in image_size", height, low, advice=advice)
+    width = check_whole("the width in image_size", width, low, advice=advice)
+    if height * width > most_input_pixels:
+        raise InputError(
+            f"Expected image_size to be at most {most_input_pixels:,} pixels, got {shown((height, width))}; "
+            "pictures are made smaller for a network, 224 x 224 is usual"
+        )
+    return height, width
+
+
+def check_seed(name:str, seed:int) -> int:
+    "Refuse everything but a seed that all our random generators take."
+    return check_whole(name, seed, 0, high=2**32 - 1)
 
 # %% ../nbs/appendix/checks.ipynb #ck000014
 def check_share(
@@ -67,6 +103,13 @@ def check_positive(name:str, value:float, *, advice:str="") -> float:
     "Refuse everything but a finite number above 0."
     if not is_number(value) or value <= 0:
         raise InputError(refusal(name, "a number above 0", value, advice))
+    return float(value)
+
+
+def check_distance(name:str, value:float, *, advice:str="") -> float:
+    "Refuse everything but a finite number of at least 0, which two equal images may be apart."
+    if not is_number(value) or value < 0:
+        raise InputError(refusal(name, "a distance, a number of at least 0", value, advice))
     return float(value)
 
 # %% ../nbs/appendix/checks.ipynb #ck000018

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siamese_nbdev.checks import InputError, check_positive, counted
+from siamese_nbdev.checks import InputError, check_distance, check_positive, counted
 from siamese_nbdev.downloads import DatasetError, datasets, fetch_dataset
 
 if TYPE_CHECKING:  # what a command works with is imported where it runs: help and refusals are there at once
@@ -79,7 +79,7 @@ Size = Annotated[
     option("Size of the network's input. Default: from the shape that most images have.", metavar="HEIGHT WIDTH"),
 ]
 Backbone = Annotated[str, option("Any timm backbone whose ImageNet weights are at hand.")]
-Seed = Annotated[int, option("Seed of the split and of the training.", min=0)]
+Seed = Annotated[int, option("Seed of the split and of the training.", min=0, max=2**32 - 1)]
 Mirror = Annotated[bool, option(
     "Whether training may mirror pictures. --no-mirror: a mirror image is somebody else (hands, flukes, letters)."
 )]
@@ -131,6 +131,7 @@ shell_words = {  # what the library advises in Python -> the same for a shell
     r"sep=": "--sep",
     r"encoding='([^']+)'": r"--encoding \1",
     r" \((?:mirror=False|label_column=)\)": "",
+    r"; then continue with resume\(.*?\)": "",  # `way_on` names the command
 }
 
 
@@ -189,6 +190,7 @@ def demo_command(
     from siamese_nbdev.pedestrians import make_pedestrians
     from siamese_nbdev.pipeline import RunOptions, compare_networks
 
+    check_room(out)
     with locked(out, wait=False):
         set_aside(out)
         compare_networks(make_pedestrians(data), out, (128, 64), epochs, options=RunOptions(folds=0), say=typer.echo)
@@ -230,6 +232,7 @@ def run_command(
 
     out = out or Path("runs") / name_of(path)
     check_outside(out, path)
+    check_room(out)
     options = RunOptions(
         backbone=backbone,
         seed=seed,
@@ -293,6 +296,13 @@ def labels_command(
         typer.echo("no image lies among another identity")
 
 
+def check_room(out:Path) -> None:
+    "Refuse a folder that cannot be written to, before anything is computed."
+    from siamese_nbdev.files import check_writable
+
+    check_writable(out)
+
+
 def set_aside(out:Path) -> None:
     "Move an earlier run aside, so that nothing computed is lost."
     from siamese_nbdev.files import move_aside
@@ -307,6 +317,7 @@ def finish_run(plan:"Plan", report:bool) -> None:
     from siamese_nbdev.report import write_report
 
     settings.out = plan.out
+    check_room(plan.out)
     results = execute_plan(plan, say=typer.echo)
     across = " across identities" if plan.is_labelled else ""
     model = f"{results.folder.relative_to(plan.out).as_posix()}/" if results.folder else ""
@@ -368,6 +379,7 @@ def train_command(
     from siamese_nbdev.pipeline import RunOptions, choose_epochs, choose_image_size, shapes_of, train_network
 
     refuse_full(out, "run.json")
+    check_room(out)
     options = RunOptions(
         backbone=backbone,
         seed=seed,
@@ -441,6 +453,7 @@ def embed_command(
         encoding=encoding,
     )
     refuse_full(out, "vectors.npy")
+    check_room(out)
     folder = find_model(model)
     if flip:
         check_flip(folder)
@@ -574,6 +587,8 @@ def search_command(
     from siamese_nbdev.data import read_image
     from siamese_nbdev.pipeline import draw_closest
 
+    if max_distance is not None:
+        check_positive("--max-distance", max_distance)
     place = set_in(index)
     gallery = open_index(place, root)
     folder = find_model(model or place)
@@ -662,7 +677,7 @@ def limit_of(place:Path, folder:Path, gallery:"Index", max_distance:float|None, 
     if everyone:
         return Limit(math.inf, "")
     if max_distance is not None:
-        return Limit(check_positive("--max-distance", max_distance), "as you said")
+        return Limit(max_distance, "as you said")
     presence = read_presence(place)
     if presence is not None and presence.images == len(gallery) and gallery.metric == "euclidean":
         return Limit(presence.distance, f"at which somebody counts as being among these {presence.images:,} images")
@@ -753,6 +768,8 @@ def verify_command(
     from siamese_nbdev.data import read_image
     from siamese_nbdev.verification import verify_pair
 
+    if threshold is not None:
+        check_distance("--threshold", threshold)
     folder = find_model(model)
     if pairs is not None and first is None:
         typer.echo(in_columns(verify_list(pairs, folder, threshold)))
@@ -897,6 +914,11 @@ def how_to_go_on() -> str:
     return "nothing was left half done; give the same command to start again"
 
 
+def way_on(refusal:Exception) -> str:
+    "Say how to go on where something could not be written, as on a full disk; empty for all else."
+    return f". Then: {how_to_go_on()}" if str(refusal).startswith("Could not") else ""
+
+
 def main() -> None:
     "Run the command line; a refusal is one line with exit status 2, an interruption one with 130."
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files; no window system is needed
@@ -909,7 +931,7 @@ def main() -> None:
     except (InputError, DatasetError, OSError) as refusal:
         if settings.traceback:
             raise
-        typer.echo(f"siamese-nbdev: {in_shell_words(str(refusal))}", err=True)
+        typer.echo(f"siamese-nbdev: {in_shell_words(str(refusal))}{way_on(refusal)}", err=True)
         sys.exit(2)
     except SystemExit:
         if not settings.is_interrupted:

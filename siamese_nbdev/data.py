@@ -7,6 +7,7 @@ __all__ = ['as_manifest', 'read_image', 'show_images', 'split_by_label', 'audit_
            'images_from_folder', 'images_from_filenames', 'images_from_csv', 'read_triplets', 'check_images']
 
 # %% ../nbs/00_data.ipynb #d81d4c7d
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +21,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_path, check_seed, check_share, check_whole, counted
 from siamese_nbdev.files import digest
 from siamese_nbdev.folders import labels_at, list_images, take_splits
 from siamese_nbdev.manifests import (
@@ -34,7 +35,15 @@ from siamese_nbdev.manifests import (
     name_some,
 )
 from siamese_nbdev.neighbours import nearest
-from siamese_nbdev.pictures import TooLarge, decode_file, fit_names, read_pixels, write_name
+from siamese_nbdev.pictures import (
+    TooLarge,
+    check_there,
+    decode_file,
+    fit_names,
+    read_pixels,
+    reason_of,
+    write_name,
+)
 from siamese_nbdev.tables import name_lines, read_table, rename_columns, resolve_paths
 
 if TYPE_CHECKING:
@@ -106,6 +115,8 @@ def show_images(
 # %% ../nbs/00_data.ipynb #9bd058d4
 def pictures_of(images:pd.DataFrame|Iterable) -> list[np.ndarray]:
     "Read the images of a manifest or a list; arrays stay as they are."
+    if not isinstance(images, Iterable):
+        raise InputError(f"Expected a manifest, paths or arrays to show, got {type(images).__name__}")
     items = images["path"] if isinstance(images, pd.DataFrame) else images
     pictures = [item if isinstance(item, np.ndarray) else read_image(item) for item in items]
     if not pictures:
@@ -140,6 +151,7 @@ def split_by_label(
     by:str="label", # "image" divides the images of each label instead, with a warning: nobody is a stranger then
 ) -> pd.DataFrame: # The manifest with its `split` column filled: "train", "valid", "test"; missing without a label
     "Split by identity, so that nobody stands on two sides (scikit-learn's GroupShuffleSplit)."
+    check_seed("seed", seed)
     manifest = as_manifest(manifest)
     check_columns(manifest, "path", "label")
     check_rows(manifest)
@@ -334,6 +346,7 @@ def split_query_gallery(
     seed:int=42, # Which image becomes the query
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # Queries and gallery, two manifests
     "Take one query per identity and camera (or identity), the rest is the gallery (Zheng et al. 2015, Market-1501)."
+    check_seed("seed", seed)
     manifest = as_manifest(manifest)
     check_columns(manifest, "path", "label")
     check_rows(manifest)
@@ -379,7 +392,7 @@ def images_from_folder(
     splits:bool|None=None, # Whether folders such as `train` and `val` mean a split; None looks
 ) -> pd.DataFrame: # Manifest: `path`, `label`, and `split` where folders say it (`role` too: query or gallery)
     "List images by identity: the folder that holds a file is its label."
-    folder = Path(folder)
+    folder = check_path("a folder of images", folder)
     paths = list_images(folder)
     places = [path.relative_to(folder).parts[:-1] for path in paths]
     inside = [row for row, place in enumerate(places) if place]
@@ -501,7 +514,7 @@ def images_from_csv(
     if has_none.any():
         raise InputError(f"Expected a path in every row of {file}, none in {name_lines(has_none, most=1)}")
     table["path"] = resolve_paths(Path(file).parent, list(table["path"]))
-    missing = [name for name in table["path"] if not Path(name).is_file()]
+    missing = [name for name in table["path"] if not os.path.isfile(name)]
     if missing:
         raise FileNotFoundError(
             f"Expected the files that {file} lists, {len(missing)} of {len(table)} are not there, "
@@ -555,7 +568,7 @@ def identities_of(paths:pd.DataFrame, manifest:pd.DataFrame|None, pattern:str) -
 
 def triplet_complaints(paths:pd.DataFrame, identities:pd.DataFrame) -> list[str]:
     "Say in which rows of a list of triplets what is wrong."
-    is_there = paths.map(lambda path: Path(path).is_file()).to_numpy().all(axis=1)
+    is_there = paths.map(os.path.isfile).to_numpy().all(axis=1)
     is_known = identities.notna().to_numpy().all(axis=1)
     anchor, positive, negative = (identities[role].to_numpy(object) for role in triplet_roles)
     rules = {
@@ -604,16 +617,17 @@ class Finding:
 def examine(path:str) -> Finding:
     "Open one file and say what is wrong with it."
     file = Path(path)
-    if not file.is_file():
-        return Finding("missing", "no such file")
-    size = file.stat().st_size
-    if size == 0:
-        return Finding("zero bytes", "the file is empty")
-    problem, detail = problem_of(file, size)
     try:
+        check_there(file)
+        size = file.stat().st_size
+        if size == 0:
+            return Finding("zero bytes", "the file is empty")
+        problem, detail = problem_of(file, size)
         return Finding(problem, detail, digest(file))
-    except OSError as error:  # nobody may read it
-        return Finding("unreadable", str(error))
+    except FileNotFoundError:  # it was never there, or has vanished while we looked
+        return Finding("missing", "no such file")
+    except (OSError, InputError) as error:  # we may not read it
+        return Finding("unreadable", reason_of(error))
 
 
 def problem_of(file:Path, size:int) -> tuple[str|None, str]:

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from siamese_nbdev.checks import InputError, check_choice, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_seed, check_size_of_input, check_whole
 from siamese_nbdev.data import as_manifest, read_image, triplet_roles
 from siamese_nbdev.manifests import file_keys
 
@@ -36,7 +36,7 @@ class StoredPixels(Dataset):
         cache:bool, # Keep decoded images in memory
     ):
         self.paths = paths
-        self.image_size = None if image_size is None else as_image_size(image_size)
+        self.image_size = None if image_size is None else check_size_of_input(image_size)
         self.cached:Tensor|None = None
         self.is_cached:np.ndarray|None = None
         if cache:
@@ -89,15 +89,6 @@ class StoredPixels(Dataset):
         return self.__dict__ | dict(cached=None, is_cached=None)
 
 # %% ../nbs/01_dataset.ipynb #3c357990
-def as_image_size(image_size:tuple[int, int]) -> tuple[int, int]:
-    "Return (height, width) as whole numbers, or say what is wrong with them."
-    try:
-        height, width = image_size
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Expected image_size to be (height, width), got {image_size!r}") from error
-    return check_whole("the height in image_size", height), check_whole("the width in image_size", width)
-
-
 def number_classes(manifest:pd.DataFrame) -> tuple[list, Tensor]:
     "Return the labels in sorted order, and the number of each image's label among them; -1 where it has none."
     if "label" not in manifest:
@@ -146,7 +137,7 @@ class ImageDataset(StoredPixels):
         super().__init__(list(self.manifest["path"]), image_size, cache)
         self.classes, self.class_ids = number_classes(self.manifest)
         self.transform = transform
-        self.seed = seed
+        self.seed = check_seed("seed", seed)
         self.epoch = 0
 
     def __getitem__(self, row:int) -> tuple[Tensor, int]:
@@ -356,7 +347,7 @@ class BalancedBatchSampler(Sampler):
         self.classes_per_batch = min(classes_per_batch, len(self.rows_of))
         images = sum(len(rows) for rows in self.rows_of)
         self.batches = max(1, round(images / (self.classes_per_batch * self.images_per_class)))
-        self.seed = seed
+        self.seed = check_seed("seed", seed)
         self.epoch = 0
 
     def set_epoch(
@@ -428,7 +419,7 @@ def augment(
 ) -> Tensor: # Same shape and range
     "Mirror, shift, change the light of and erase a part of one image, each by its own draw."
     check_image(image)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed("seed", seed))
     if rng.random() < flip:
         image = image.flip(2)
     if crop:

@@ -6,15 +6,20 @@
 __all__ = ['datasets', 'fetch_dataset']
 
 # %% ../nbs/appendix/downloads.ipynb #fa7e83f8
+import errno
 import glob
 import hashlib
+import math
 import os
+import queue
 import re
 import shutil
+import sys
+import threading
 import time
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
@@ -165,7 +170,8 @@ def receive(
     part:Path, # Where what has arrived is kept
     *,
     most_bytes:int, # Refuse a larger file
-    timeout:float=30, # Seconds without a byte after which to give up
+    timeout:float=30, # Seconds after which to give up where next to nothing came
+    ends:float=math.inf, # When to stop in any case, on the clock of `time.monotonic`
     progress:bool=True, # Show a progress bar
 ) -> None:
     "Bring a part of a file to its full length, from where it stopped if the server can."
@@ -178,12 +184,13 @@ def receive(
         goes_on = have > 0 and answer.status_code == 206 and first == str(have)
         if have and not goes_on and answer.status_code in (206, 416):
             part.unlink()  # the server means another file, or another place in it: ask for all of it
-            return receive(url, part, most_bytes=most_bytes, timeout=timeout, progress=progress)
+            return receive(url, part, most_bytes=most_bytes, timeout=timeout, ends=ends, progress=progress)
         answer.raise_for_status()
         have = have if goes_on else 0
         length = answer.headers.get("Content-Length", "")
         total = have + int(length) if length.isdigit() else None  # None: packed while it is sent
-        have = write_rest(answer, part, have, total=total, most_bytes=most_bytes, progress=progress)
+        pace = Pace(timeout, ends)
+        have = write_rest(answer, part, have, total=total, most_bytes=most_bytes, pace=pace, progress=progress)
     if have > most_bytes:
         part.unlink()
         raise OSError(
@@ -206,7 +213,23 @@ def ask(url:str, have:int, timeout:float) -> "requests.Response":
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    return requests.get(url, headers=headers, stream=True, timeout=timeout)
+    answers = queue.Queue()
+
+    def get() -> None:
+        try:
+            answers.put(requests.get(url, headers=headers, stream=True, timeout=timeout))
+        except Exception as error:
+            answers.put(error)
+
+    # In a thread that may be left behind: a server that sends its headers letter by letter never times out.
+    threading.Thread(target=get, daemon=True).start()
+    try:
+        answer = answers.get(timeout=2 * timeout)
+    except queue.Empty:
+        raise requests.ReadTimeout(f"no answer in {2 * timeout:g} seconds") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def range_sent(answer:"requests.Response") -> tuple[str | None, str | None]:
@@ -223,17 +246,61 @@ def write_rest(
     *,
     total:int|None, # Size of the whole file where it is known
     most_bytes:int, # Stop beyond this size
+    pace:"Pace", # Says when it takes too long
     progress:bool, # Show a progress bar
 ) -> int: # Size of the file now; more than `most_bytes` if the server went on
-    "Write what arrives to a part of a file."
+    "Write what arrives to a part of a file, as it arrives."
     bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=not progress)
     with open(part, "ab" if have else "wb", buffering=0) as file, bar:
-        for chunk in answer.iter_content(8192):
+        while chunk := read_some(answer):
             have += len(chunk)
             if have > most_bytes: break
             file.write(chunk)
             bar.update(len(chunk))
+            pace.check(len(chunk))
     return have
+
+
+def read_some(answer:"requests.Response") -> bytes:
+    "Wait for the next bytes and return them, however few; none at the end."
+    import requests
+
+    errors:Any = sys.modules["urllib3.exceptions"]  # of the library below requests, which translates them elsewhere
+    # Not `iter_content`, which waits until a block is full. An old urllib3 knows no other way.
+    read = getattr(answer.raw, "read1", answer.raw.read)
+    try:
+        return read(65_536, decode_content=True)
+    except errors.ReadTimeoutError as error:
+        raise requests.ReadTimeout(str(error)) from error
+    except errors.HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError(str(error)) from error
+
+
+least_speed = 1_000 # bytes a second
+most_seconds = 3 * 3600 # for one archive, all tries together
+
+
+@dataclass
+class Pace:
+    "Watches that a download gets on: bytes that drip keep a connection alive for ever."
+    window: float # Seconds over which the speed is measured
+    ends: float # When to stop in any case
+    since: float = field(default_factory=time.monotonic) # When the window began
+    came: int = 0 # Bytes since then
+
+    def check(self, size:int) -> None:
+        "Count bytes that came, and refuse to go on where they are too few or it is too late."
+        import requests
+
+        self.came += size
+        now = time.monotonic()
+        if now > self.ends:
+            raise requests.ReadTimeout("it took too long altogether")
+        if now - self.since < self.window: return
+        if self.came < least_speed * (now - self.since):
+            raise requests.ReadTimeout(f"{self.came} bytes in {now - self.since:.0f} seconds")
+        self.since = now
+        self.came = 0
 
 # %% ../nbs/appendix/downloads.ipynb #4512f900
 def complaint(
@@ -252,8 +319,9 @@ def complaint(
         return ConnectionError(f"{answer}; call again later, or {way_out}")
     host = urlsplit(url).netloc
     if have:
+        end = "it came too slowly, and we stopped" if is_slow(error) else "the connection broke"
         return ConnectionError(
-            f"Expected all of {archive.name} from {host}, the connection broke after {have:,} bytes; "
+            f"Expected all of {archive.name} from {host}, {end} after {have:,} bytes; "
             f"call again to go on from there, or {way_out}"
         )
     return ConnectionError(
@@ -270,7 +338,14 @@ def reason_for(error:"requests.RequestException") -> str:
         return "its certificate is not trusted"
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy refuses"
-    return "it does not answer in time" if isinstance(error, requests.Timeout) else "it cannot be reached"
+    return "it does not answer in time" if is_slow(error) else "it cannot be reached"
+
+
+def is_slow(error:"requests.RequestException") -> bool:
+    "Tell whether a download was ended because too little came."
+    import requests
+
+    return isinstance(error, requests.Timeout)
 
 # %% ../nbs/appendix/downloads.ipynb #3bf1d167
 def download(
@@ -327,22 +402,23 @@ class Transfer:
         "Bring the whole file, or raise one sentence that says what to do."
         import requests
 
+        ends = time.monotonic() + most_seconds
         for left in range(self.retries, -1, -1):
             before = size_of(self.part)
             try:
-                self.receive(fname)
+                self.receive(fname, ends)
                 break
             except requests.RequestException as error:
                 have = size_of(self.part)
-                if left == 0 or have <= before:
+                if left == 0 or have <= before or time.monotonic() > ends:
                     raise complaint(error, self.archive, fname, have) from None
                 time.sleep(1)
         os.replace(self.part, action)
 
-    def receive(self, url:str) -> None:
+    def receive(self, url:str, ends:float) -> None:
         "Try once."
         limit = self.archive.most_bytes
-        receive(url, self.part, most_bytes=limit, timeout=self.timeout, progress=self.progress)
+        receive(url, self.part, most_bytes=limit, timeout=self.timeout, ends=ends, progress=self.progress)
 
 # %% ../nbs/appendix/downloads.ipynb #4988408b
 def leads_out(
@@ -591,6 +667,13 @@ def fill(
             raise
         place(unpacked, target, sums)
         shutil.rmtree(work)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OSError(
+            f"Could not write {dataset.title} into {target} ({error.strerror}); free some space and call again, "
+            "what has arrived is kept"
+        ) from error
     finally:  # what has arrived of a broken download stays
         shutil.rmtree(unpacked, ignore_errors=True)
         if work.exists() and not any(work.iterdir()):

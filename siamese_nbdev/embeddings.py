@@ -22,7 +22,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_seed, check_whole, counted, shown
 from siamese_nbdev.data import as_manifest, read_image
 from siamese_nbdev.files import locked, switching
 from siamese_nbdev.manifests import file_keys, paths_from, with_paths
@@ -71,10 +71,11 @@ class EmbeddingSet:
         self.manifest = manifest.reset_index(drop=True)
         self.root = os.path.abspath(self.root)
         self.vectors = self.vectors if isinstance(self.vectors, np.ndarray) else np.asarray(self.vectors)
-        if self.vectors.ndim != 2 or len(self.vectors) != len(self.manifest):
+        shape = self.vectors.shape
+        if len(shape) != 2 or len(self.vectors) != len(self.manifest) or (len(self.vectors) and not shape[1]):
             raise InputError(
                 f"Expected one vector for each of {len(self.manifest)} images, "
-                f"got vectors of shape {self.vectors.shape}"
+                f"got vectors of shape {shape}"
             )
         if self.vectors.dtype != np.float32:
             self.vectors = self.vectors.astype(np.float32)
@@ -144,6 +145,8 @@ class EmbeddingSet:
             if rows.shape != (len(self),):
                 raise InputError(f"Expected a mask of {len(self)} values, got shape {rows.shape}")
             rows = np.flatnonzero(rows)
+        if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iuO"):
+            raise InputError(f"Expected a mask or row numbers, got {shown(rows.tolist())}; give a list of numbers")
         rows = rows.astype(np.int64)
         if len(rows) and not -len(self) <= rows.min() <= rows.max() < len(self):
             raise InputError(f"Expected row numbers below {len(self)}, got {rows.min()} to {rows.max()}")
@@ -211,8 +214,20 @@ class EmbeddingSet:
         return EmbeddingSet(opened.vectors, opened.manifest, opened.notes, **known, is_clean=True)
 
 # %% ../nbs/05_embeddings.ipynb #b4386f55
+def check_set(embeddings:EmbeddingSet, what:str="") -> None:
+    "Refuse what is no embedding set and, where it is named, one without images."
+    if not (hasattr(embeddings, "vectors") and hasattr(embeddings, "manifest")):
+        raise InputError(
+            f"Expected an EmbeddingSet, got {type(embeddings).__name__}; embed_images(model, manifest) makes one"
+        )
+    if what and not len(embeddings):
+        raise InputError(f"Expected images {what}, got none")
+
+
 def check_same_network(first:EmbeddingSet, second:EmbeddingSet, *, flip:str="warn") -> None:
     "Refuse vectors of different sizes, from different networks, or with NaN; mirrored beside plain ones as told."
+    check_set(first)
+    check_set(second)
     sizes = first.vectors.shape[1], second.vectors.shape[1]
     if sizes[0] != sizes[1]:
         raise InputError(
@@ -365,7 +380,9 @@ def plot_embeddings(
     "Draw embeddings in the plane, coloured by a column of the manifest."
     import matplotlib.pyplot as plt
 
+    check_set(embeddings)
     manifest = embeddings.manifest
+    check_seed("seed", seed)
     if by not in manifest:
         raise InputError(f"Expected by to be a column of the manifest, got {by!r}; it has {', '.join(manifest)}")
     check_choice("method", method, ("tsne", "pca"))

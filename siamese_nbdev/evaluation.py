@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from siamese_nbdev.checks import InputError, check_choice, check_positive, check_share, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_positive, check_seed, check_share, check_whole
 from siamese_nbdev.data import as_manifest, check_columns, read_image
-from siamese_nbdev.embeddings import EmbeddingSet
+from siamese_nbdev.embeddings import EmbeddingSet, check_set
 from siamese_nbdev.manifests import file_keys, name_some, text_column
 from siamese_nbdev.neighbours import metrics_known, nearest
 from siamese_nbdev.ranking import (
@@ -73,7 +73,7 @@ def ranking_metrics(
 
 def check_cut_offs(ks:tuple[int, ...]) -> None:
     "Refuse cut-offs that are no ranks."
-    if not len(ks):
+    if not isinstance(ks, tuple | list) or not ks:
         raise InputError(f"Expected ks to hold at least one cut-off, got {ks!r}")
     for k in ks:
         check_whole("every cut-off in ks", k)
@@ -90,6 +90,7 @@ def bootstrap_interval(
     "Bootstrap the mean over identities (Efron 1979); identities, not images, are drawn."
     repeats = check_whole("repeats", repeats)
     level = check_share("level", level)
+    seed = check_seed("seed", seed)
     values = np.asarray(values, np.float64)
     sums, counts = sums_by_identity(values, groups)
     identities = len(sums)
@@ -115,8 +116,10 @@ def sums_by_identity(
     groups:np.ndarray, # Identity of each query, shape (Q,)
 ) -> tuple[np.ndarray, np.ndarray]: # Sum of the known values of each identity, and how many they are; both (I, M)
     "Add the values of each identity, NaN left out."
-    if len(values) != len(groups) or not len(values):
-        raise InputError(f"Expected one group for each value, got {len(values)} values and {len(groups)} groups")
+    groups = np.asarray(groups)
+    if not values.ndim or groups.shape != values.shape[:1] or not len(values):
+        got = len(np.atleast_1d(values))
+        raise InputError(f"Expected one group for each value, got {got} values and {groups.size} groups")
     table = values.reshape(len(values), -1)
     is_known = ~np.isnan(table)
     codes, names = identity_codes(groups)
@@ -340,8 +343,7 @@ def near_duplicates(
     "List pairs of images that are one picture, or nearly the same to the network; what hangs together is a group."
     if threshold is not None:
         check_positive("threshold", threshold)
-    if not len(embeddings):
-        raise InputError("Expected images to compare with each other, got none")
+    check_set(embeddings, "to compare with each other")
     codes = pd.factorize(embeddings.labels)[0] if across else np.arange(len(embeddings))  # -1 where it is not known
     unread = 0
     if threshold is None:
@@ -441,6 +443,7 @@ def find_label_errors(
     sharpness:float=10.0, # How much closer neighbours count more: weight exp(-sharpness * distance)
 ) -> pd.DataFrame: # Suspicious images, most suspicious first: `path`, `label`, `suggested`, `share` of the vote
     "List images whose nearest neighbours agree on another identity."
+    check_share("threshold", threshold, zero=True, one=True)
     embeddings, without = labelled_only("set", embeddings)
     labels = embeddings.labels
     rows, distances = nearest_others(embeddings, top_k)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
+from siamese_nbdev.checks import InputError, check_choice, check_positive, check_seed, check_whole
+from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set
 from siamese_nbdev.evaluation import bootstrap_interval
 from siamese_nbdev.manifests import check_table, file_keys, text_column
 from siamese_nbdev.neighbours import distances_between
@@ -50,8 +50,7 @@ def classify_episode(
     max_distance:float|None=None, # A query farther from every class is nobody of these; None names all
 ) -> pd.DataFrame: # Row by row `path`, `label`, `predicted`, `distance`, `runner_up`, `second_distance`, `correct`
     "Name each query after the nearest prototype, on a tie after the first in the alphabet; `correct` may be missing."
-    if not len(query):
-        raise InputError("Expected images to be named, got an empty query")
+    check_set(query, "to be named")
     check_same_network(support, query)
     support, unlabelled = labelled_only("support", support)
     names, prototypes = class_prototypes(support.vectors, support.labels)
@@ -123,6 +122,8 @@ def labelled_rows(images:pd.DataFrame|EmbeddingSet|np.ndarray|list) -> pd.DataFr
         manifest = images.manifest.assign(file=images.files)
     elif isinstance(images, pd.DataFrame):
         manifest = clean_rows(images)
+    elif not isinstance(images, np.ndarray | list | tuple | pd.Series):
+        raise InputError(f"Expected a manifest, embeddings or labels, got {type(images).__name__}")
     else:
         labels = pd.Series([*images], name="label", dtype=object)
         manifest = pd.DataFrame(dict(label=text_column(labels)))
@@ -218,6 +219,8 @@ def sample_episode(
 ) -> Episode: # Row numbers: `support` (N, K) and `query` (N, queries)
     "Draw the classes, support and queries of one episode at random, no image twice."
     check_episode(ways, shots, queries)
+    for number in seed if isinstance(seed, list) else [seed]:
+        check_seed("seed", number)
     groups = few_shot_groups(images, cross_camera)
     return draw_episode(groups, ways, shots, queries, np.random.default_rng(seed))
 
@@ -244,6 +247,8 @@ def evaluate_few_shot(
     "Measure nearest-prototype accuracy over random episodes, with its bootstrap interval."
     check_choice("over", over, ("episodes", "classes"))
     check_whole("episodes", episodes, 2)
+    check_seed("seed", seed)
+    check_set(embeddings)
     limit = np.inf if max_distance is None else check_positive("max_distance", max_distance)
     groups = few_shot_groups(embeddings, cross_camera)
     vectors = np.asarray(embeddings.check().vectors)

@@ -14,15 +14,18 @@ import secrets
 import shutil
 import socket
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from types import UnionType
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError
+from siamese_nbdev.checks import InputError, shown
 
 # %% ../nbs/appendix/files.ipynb #fi000007
 @contextmanager
@@ -139,6 +142,26 @@ def digest(
     with open(content, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
+# %% ../nbs/appendix/files.ipynb #fi000031
+def check_writable(folder:Path) -> None:
+    "Refuse a folder that cannot be written to, or whose disk is full, and leave it as it was."
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    probe = place / f".{secrets.token_hex(4)}.tmp"
+    try:
+        with open(probe, "wb") as file:
+            file.write(bytes(1_000_000))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(
+            f"Could not write into {folder} ({reason(error)}); choose another folder, or free some space"
+        ) from error
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
 # %% ../nbs/appendix/files.ipynb #fi000016
 def write_notes(
     path:str|Path, # JSON file to write
@@ -152,34 +175,117 @@ def write_notes(
     with replacing(path) as file:
         file.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
+# %% ../nbs/appendix/files.ipynb #fi000024
+def read_json(
+    path:Path, # JSON file of ours
+    needs:dict|tuple=(), # Entries that must be there: name -> type, union of types, or check such as `check_distance`
+    *,
+    advice:str="copy the folder again", # What to do about a file that is damaged
+) -> dict: # Its entries
+    "Read a JSON object, and refuse one that is damaged or lacks an entry."
+    try:
+        notes = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"Expected JSON in {path}, got a damaged file ({error}); {advice}") from error
+    if not isinstance(notes, dict):
+        raise InputError(f"Expected a JSON object in {path}, got {type(notes).__name__}; {advice}")
+    check_entries(path, notes, needs, advice)
+    return notes
+
+
+def check_entries(path:Path, notes:dict, needs:dict|tuple, advice:str) -> None:
+    "Refuse entries that are missing or of another kind; one that may be None need not be there."
+    kinds = needs if isinstance(needs, dict) else dict.fromkeys(needs, object)
+    optional = [name for name, kind in kinds.items() if isinstance(kind, UnionType) and isinstance(None, kind)]
+    needed = [name for name in kinds if name not in optional]
+    missing = [name for name in needed if name not in notes]
+    if missing:
+        raise InputError(f"Expected the entries {', '.join(needed)} in {path}, {', '.join(missing)} missing; {advice}")
+    for name, kind in kinds.items():
+        check_entry(path, name, notes.get(name), kind, advice)
+
+
+def check_entry(path:Path, name:str, value:object, kind, advice:str) -> None:
+    "Refuse a value that is not of a kind; a whole number is a number too, but `True` is none."
+    if not isinstance(kind, type | UnionType):
+        try:
+            kind(name, value)
+        except InputError as error:
+            raise InputError(f"{error}, in {path}; {advice}") from error
+        return
+    wanted = kind | int if kind is float else kind
+    is_bool = isinstance(value, bool)
+    if not isinstance(value, wanted) or (is_bool and not isinstance(True, kind)) or (is_bool and kind is int):
+        words = kind.__name__ if isinstance(kind, type) else str(kind)
+        raise InputError(f"Expected {name} in {path} to be of the kind {words}, got {shown(value)}; {advice}")
+
 # %% ../nbs/appendix/files.ipynb #fi000017
 def read_notes(
     path:str|Path, # JSON file that `write_notes` wrote
     what:str, # What the folder holds, for the message: "a network", "an embedding set"
     *,
     format:int=1, # The layout we understand
-    needs:tuple[str, ...]=(), # Entries that must be there
+    needs:dict|tuple=(), # Entries that must be there: names, or names with their kinds as `read_json` takes them
     advice:str="copy the folder again", # What to do about a file that is damaged or not there
 ) -> dict: # The notes, `format` and `library` among them
     "Read notes, and refuse those that are missing, damaged, or of another format."
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected {what} with {path.name} in {path.parent}, found none; {advice}")
-    try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"Expected JSON in {path}, got a damaged file ({error}); {advice}") from error
-    if not isinstance(notes, dict):
-        raise InputError(f"Expected a JSON object in {path}, got {type(notes).__name__}; {advice}")
+    notes = read_json(path, advice=advice)
     if notes.get("format") != format:
         raise InputError(
-            f"Expected {what} of format {format} in {path.parent}, got {notes.get('format')}; "
+            f"Expected {what} of format {format} in {path}, got {shown(notes.get('format'))}; "
             f"load it with the version of siamese_nbdev that wrote it ({notes.get('library', 'not noted')})"
         )
-    missing = [name for name in needs if name not in notes]
-    if missing:
-        raise InputError(f"Expected the entries {', '.join(needs)} in {path}, {', '.join(missing)} missing; {advice}")
+    check_entries(path, notes, needs, advice)
     return notes
+
+# %% ../nbs/appendix/files.ipynb #fi000028
+def map_vectors_at(
+    path:Path, # File of vectors that we wrote
+    *,
+    writable:bool=False, # Map it for writing, too
+    advice:str="embed the images again", # What to do about a file that is damaged
+) -> np.ndarray: # Mapped from the file, shape (N, D)
+    "Map vectors into memory, and refuse a file that holds anything else."
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy wonders about the header before it gives up
+            vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+            if writable:  # only now: numpy would fill up a file that was cut off
+                vectors = np.load(path, mmap_mode="r+", allow_pickle=False)
+    except OSError:
+        raise  # it names the file
+    except Exception as error:  # numpy raises what its parser did
+        raise InputError(f"Expected vectors in {path}, got a damaged file ({error}); {advice}") from error
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f":
+        got = f"{vectors.dtype} of shape {vectors.shape}" if isinstance(vectors, np.ndarray) else "several arrays"
+        raise InputError(f"Expected vectors of shape (N, D) in {path}, got {got}; {advice}")
+    return vectors
+
+
+def read_state(
+    path:Path, # Checkpoint that we wrote
+    needs:dict|tuple=(), # Entries that must be there, as `read_json` takes them
+    *,
+    advice:str="delete it to start over from the first step", # What to do about a file that is damaged
+) -> dict: # Its entries, on the processor
+    "Read a checkpoint, and refuse one that is damaged or lacks an entry; code in it is never run."
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # of torch, of its zip reader, of its unpickler
+        raise InputError(
+            f"Expected a checkpoint that fit wrote, but {path} cannot be read ({type(error).__name__}); {advice}"
+        ) from error
+    if not isinstance(state, dict):
+        raise InputError(f"Expected a checkpoint that fit wrote in {path}, got {type(state).__name__}; {advice}")
+    check_entries(path, state, needs, advice)
+    return state
 
 # %% ../nbs/appendix/files.ipynb #f1a0c004
 new_name = ".siamese.new"  # folder, in the one that is written to, of files that do not count yet

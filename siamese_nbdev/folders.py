@@ -6,7 +6,6 @@
 __all__ = []
 
 # %% ../nbs/appendix/folders.ipynb #fo000004
-import json
 import os
 import warnings
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from siamese_nbdev.checks import InputError, check_choice, check_path, check_whole, counted
+from siamese_nbdev.files import read_json
 from siamese_nbdev.manifests import check_for_csv, name_some, role_of_word, split_of_word, word_of
 from siamese_nbdev.pictures import image_types, look_again, unreadable_types
 
@@ -30,6 +30,7 @@ class Walk:
     hidden:list[Path] = field(default_factory=list) # Pictures whose names begin with a dot
     runs:list[Path] = field(default_factory=list) # Folders of our own results, which were not entered
     again:list[Path] = field(default_factory=list) # Links to folders that were entered before
+    locked:list[Path] = field(default_factory=list) # Folders that may not be opened, or have vanished
     seen:set[str] = field(default_factory=set) # Folders that were entered, links resolved
 
     def enter(self, folder:Path) -> list[Path]:
@@ -43,17 +44,25 @@ class Walk:
                 self.again.append(here)  # a link back up would go round for ever
                 continue
             self.seen.add(real)
-            for entry in sorted(here.iterdir()):
+            for entry in self.entries_of(here):
                 if entry.name.startswith("."):
                     self.note_hidden(entry)
-                elif not entry.is_dir():
+                elif not os.path.isdir(entry):  # Path.is_dir would raise where we may not look
                     if entry.name != checksums:
                         self.files.append(entry)
                 elif is_ours(entry):
                     self.runs.append(entry)
                 else:
-                    (links if entry.is_symlink() else waiting).append(entry)
+                    (links if os.path.islink(entry) else waiting).append(entry)
         return links
+
+    def entries_of(self, folder:Path) -> list[Path]:
+        "List what lies in a folder, in the order of names; nothing, and a note, where we may not look."
+        try:
+            return sorted(folder.iterdir())
+        except OSError:
+            self.locked.append(folder)
+            return []
 
     def note_hidden(self, entry:Path) -> None:
         "Count a hidden picture; `._1.png` is none, but what a Mac notes of 1.png."
@@ -66,6 +75,7 @@ class Walk:
             "folders of our own results": self.runs,
             "links to folders that are there already": self.again,
             "hidden pictures": self.hidden,
+            "folders that cannot be opened": self.locked,
         }
         return [f"{len(paths)} {what} ({name_some(paths)})" for what, paths in kinds.items() if paths]
 
@@ -85,20 +95,19 @@ def is_ours(folder:Path) -> bool:
     "Tell whether a folder holds results of this library: one of its notes says which version wrote it."
     for name in our_files:
         try:
-            notes = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            if "library" in read_json(folder / name):
+                return True
+        except (OSError, InputError):
             continue
-        if isinstance(notes, dict) and "library" in notes:
-            return True
     return False
 
 # %% ../nbs/appendix/folders.ipynb #fo000008
 def list_images(folder:str|Path) -> list[Path]:
     "List the image files below a folder in stable order, links followed, hidden ones left out; warn of all others."
     folder = check_path("a folder of images", folder)
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise FileNotFoundError(f"Expected a folder of images, found nothing at {folder}; {look_again}")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"Expected a folder of images, got the file {folder}; give the folder that holds it")
     found = walk(folder)
     images = [path for path in found.files if path.suffix.lower() in image_types]

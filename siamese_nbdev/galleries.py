@@ -28,8 +28,8 @@ from PIL import Image
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
 from siamese_nbdev.data import read_image
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, embed_batch, embed_images
-from siamese_nbdev.files import check_digests, digest, replacing
+from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set, embed_batch, embed_images
+from siamese_nbdev.files import check_digests, digest, map_vectors_at, replacing
 from siamese_nbdev.manifests import clean_label, file_keys, name_some, text_of
 from siamese_nbdev.neighbours import (
     distances_between,
@@ -116,8 +116,7 @@ def picture_of(image, image_size:tuple[int, int]) -> np.ndarray:
 
 def rows_where(gallery:EmbeddingSet, where:dict|None) -> np.ndarray|None:
     "Return the numbers of the rows that fit all conditions; None, without conditions, is all of them."
-    if not len(gallery):
-        raise InputError("Expected images in the gallery, got none")
+    check_set(gallery, "in the gallery")
     if where is None:
         return None
     if not isinstance(where, dict):
@@ -847,7 +846,7 @@ def is_stored(vectors:np.ndarray, folder:Path) -> bool:
     "Tell whether vectors are those that stand in a folder already, mapped from there."
     if getattr(vectors, "filename", None) != (folder / "vectors.npy").resolve():
         return False
-    stored = np.load(folder / "vectors.npy", mmap_mode="r")
+    stored = map_vectors_at(folder / "vectors.npy")
     return stored.shape == vectors.shape and rows_digest(stored) == rows_digest(vectors)
 
 

@@ -195,8 +195,8 @@ def batch_hard_triplets(
 
 # %% ../nbs/03_loss.ipynb #6adc5046
 def check_table(distances:Tensor, labels:Tensor) -> None:
-    "Refuse a table of distances that does not belong to the labels, or holds NaN."
-    if labels.ndim != 1 or distances.shape != (len(labels), len(labels)):
+    "Refuse a table of distances that is empty, does not belong to the labels, or holds NaN."
+    if labels.ndim != 1 or not len(labels) or distances.shape != (len(labels), len(labels)):
         found = f"{tuple(distances.shape)} and {tuple(labels.shape)}"
         raise InputError(f"Expected distances of shape (B, B) for labels of shape (B,), got {found}")
     if distances.isnan().any():

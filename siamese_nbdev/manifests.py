@@ -21,8 +21,8 @@ from pathlib import Path, PurePath
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError
-from siamese_nbdev.files import digest
+from siamese_nbdev.checks import InputError, shown
+from siamese_nbdev.files import check_entries, digest
 
 # %% ../nbs/appendix/manifests.ipynb #ma000007
 def text_of(value:object) -> str|None:
@@ -397,6 +397,7 @@ def place_paths(
     root:str|Path|None, # Where the caller says that the pictures are
 ) -> tuple[Iterable[str], str]: # Paths, and the folder from which they start
     "Find the pictures of a saved set, and write their paths as seen from here."
+    check_places(places, folder)
     here = os.getcwd()
     home = os.path.realpath(folder)
     start = here if places is None else os.path.normpath(os.path.join(home, places["start"]))
@@ -405,6 +406,15 @@ def place_paths(
     if places is None or not len(paths):
         return paths, start
     return paths_found(paths, start, os.path.join(home, places["pictures"]), places["found"], folder)
+
+
+def check_places(places:object, folder:Path) -> None:
+    "Refuse what `note_places` did not write."
+    advice = "copy the folder again"
+    if not isinstance(places, dict | None):
+        raise InputError(f"Expected in the notes of {folder} where its pictures are, got {shown(places)}; {advice}")
+    if places is not None:
+        check_entries(folder, places, dict(start=str, pictures=str, found=int), advice)
 
 
 def paths_found(

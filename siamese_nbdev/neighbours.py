@@ -34,6 +34,7 @@ def distances_between(
 
 # %% ../nbs/appendix/neighbours.ipynb #2ee57647
 NO_LENGTH = 1e-24  # the least square that we divide by: a vector of zeros is similar to nothing, instead of NaN
+LONGEST = 1e18  # length of a vector; the scores of two that long are still numbers in float32, with room to spare
 
 
 def squared_lengths(vectors:np.ndarray) -> np.ndarray:
@@ -117,10 +118,9 @@ class Cosine(Metric):
         mine = mine.astype(np.float64)
         theirs = theirs.astype(np.float64)
         products = (mine * theirs).sum(axis=1)
-        my_squares = (mine * mine).sum(axis=1)
-        their_squares = (theirs * theirs).sum(axis=1)
-        lengths = np.sqrt(my_squares) * np.sqrt(their_squares)
-        return 1 - products / lengths.clip(NO_LENGTH)
+        my_squares = (mine * mine).sum(axis=1).clip(NO_LENGTH)
+        their_squares = (theirs * theirs).sum(axis=1).clip(NO_LENGTH)
+        return 1 - products / (np.sqrt(my_squares) * np.sqrt(their_squares))
 
     def directions(self, vectors):
         squares = squared_lengths(vectors)
@@ -133,6 +133,7 @@ metrics_known:dict[str, Metric] = dict(euclidean=Euclidean(), cosine=Cosine())
 PRECISION = float(np.finfo(np.float32).eps)  # from 1 to the next float32; one operation errs by half of it at most
 PER_LENGTH = 6  # 5 of the bound, and a fifth for terms of second order
 PER_DISTANCE = 4  # 3 of the bound, and more than a fifth
+LEAST = 1e-36  # scores below it have lost digits: products of vectors that are shorter than 1e-18 vanish
 
 
 def with_allowance(limit, own, size:int):
@@ -140,10 +141,10 @@ def with_allowance(limit, own, size:int):
     rounding = (size + 1) * PRECISION
     per_limit = 1 + PER_DISTANCE * rounding
     per_own = (PER_LENGTH + PER_DISTANCE) * rounding
-    return limit * per_limit + own * per_own
+    return limit * per_limit + own * per_own + LEAST
 
 # %% ../nbs/appendix/neighbours.ipynb #8e01723e
-FAR = np.float32(1e30)  # a limit that everything meets but infinity, which marks what is left out
+FAR = np.float32(1e38)  # a limit that everything meets but infinity, which marks what is left out
 LARGEST_GROUP = 32  # rows in a group: enough to make the sorting cheap, few enough to keep the limit low
 
 
@@ -232,7 +233,7 @@ def prepare(queries:np.ndarray, metric:str, device:str|None) -> Asked:
     "Bring what is asked into the form of the formula: -2 q, or -q of length 1."
     check_choice("metric", metric, metrics_known)
     way = metrics_known[metric]
-    factors, own = way.factors(queries, squared_lengths(queries))
+    factors, own = way.factors(queries, finite_squares(queries, where="of the queries"))
     if len(queries) == 1:
         factors = factors[:, 0]
         own = own[0]
@@ -293,14 +294,15 @@ def chunk_size(count:int, size:int, is_copied:bool) -> int:
     return max(FEWEST_ROWS, min(rows, COPY_SIZE // size))
 
 
-def finite_squares(vectors:np.ndarray, start:int=0) -> np.ndarray:
-    "Compute the squared lengths of gallery rows, and refuse NaN and infinity."
-    squares = squared_lengths(vectors)
-    broken = np.flatnonzero(~np.isfinite(squares))
+def finite_squares(vectors:np.ndarray, start:int=0, where:str="of the gallery") -> np.ndarray:
+    "Compute the squared lengths of rows, and refuse NaN, infinity and what is too long."
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = squared_lengths(vectors)
+    broken = np.flatnonzero(~(squares <= LONGEST ** 2))
     if len(broken):
         raise InputError(
-            f"Expected vectors of finite numbers, got NaN or infinity in row {start + broken[0]} of the gallery; "
-            "embed that image again"
+            f"Expected vectors of finite numbers, none longer than {LONGEST:g}, got NaN, infinity or a longer one "
+            f"in row {start + broken[0]} {where}; embed that image again"
         )
     return squares
 

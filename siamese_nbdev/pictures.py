@@ -9,6 +9,7 @@ __all__ = []
 import io
 import os
 import re
+import stat
 import struct
 import threading
 import warnings
@@ -674,8 +675,7 @@ def read_pixels(
 def decode_file(path:str|Path) -> Decoded:
     "Decode an image file, and name it in every error."
     path = check_path("an image file", path)
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected an image file, found none at {path}; {look_again}")
+    check_there(path)
     try:
         with silence, open(path, "rb") as file:
             return decode(file)
@@ -684,8 +684,22 @@ def decode_file(path:str|Path) -> Decoded:
         raise InputError(f"Expected an image that can be read, got {path}: {reason}") from error
 
 
+def check_there(path:Path) -> None:
+    "Refuse a path that leads to no file, before it is opened: a pipe would keep us waiting."
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except PermissionError as error:
+        raise InputError(f"Expected an image that can be read, got {path}: {reason_of(error)}") from error
+    except (OSError, ValueError):
+        is_file = False
+    if not is_file:
+        raise FileNotFoundError(f"Expected an image file, found none at {path}; {look_again}")
+
+
 def reason_of(error:Exception, ending:str="") -> str:
     "Say why a picture could not be read."
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # of the operating system; the file is named beside it
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than {max_pixels:,} pixels; make it smaller first"
     if not isinstance(error, UnidentifiedImageError):

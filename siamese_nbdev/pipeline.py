@@ -22,7 +22,17 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_path, check_whole, counted
+from siamese_nbdev.checks import (
+    InputError,
+    check_choice,
+    check_distance,
+    check_path,
+    check_seed,
+    check_size_of_input,
+    check_whole,
+    counted,
+    not_too_small,
+)
 from siamese_nbdev.choosing import (
     FEWEST,
     SURE,
@@ -56,7 +66,7 @@ from siamese_nbdev.evaluation import (
     find_label_errors,
     near_duplicates,
 )
-from siamese_nbdev.files import locked, read_notes, replacing, write_notes
+from siamese_nbdev.files import check_writable, locked, read_json, read_notes, replacing, write_notes
 from siamese_nbdev.folders import list_images
 from siamese_nbdev.manifests import contradictions, file_keys, name_some, note_places, place_paths
 from siamese_nbdev.neighbours import distances_between
@@ -418,7 +428,7 @@ class RunOptions:
 
     def __post_init__(self):
         "Refuse what no run can have, before anything is read."
-        check_whole("seed", self.seed, 0)
+        check_seed("seed", self.seed)
         if self.folds is not None and self.folds != 0:
             check_whole("folds", self.folds, 2, advice="0 is for no cross-validation")
         for name in ("mirror", "resplit"):
@@ -840,6 +850,7 @@ class Plan:
         out:Path, # Folder of the run
     ) -> "Plan":
         "Read a plan from the folder of its run."
+        out = check_path("a run", out)
         advice = "start a run with `siamese-nbdev run`"
         notes = read_notes(out / "plan.json", "the plan of a run", needs=noted_entries, advice=advice)
         images = read_manifest(out / "images.csv")
@@ -853,14 +864,16 @@ class Plan:
             median_shape=tuple(notes["median_shape"]),
             image_size=tuple(notes["image_size"]),
             epochs=notes["epochs"],
-            predicted=Prediction(*notes["predicted"]) if notes["predicted"] else None,
+            predicted=Prediction(*notes["predicted"]) if notes.get("predicted") else None,
             notes=notes["notes"],
             options=noted_options(notes, out),
             places=places,
         )
 
 # %% ../nbs/11_pipeline.ipynb #99d840d5
-noted_entries = ("folder", "median_shape", "image_size", "epochs", "predicted", "notes")  # of a plan, in plan.json
+noted_entries = dict(  # of a plan, in plan.json
+    folder=str, median_shape=list, image_size=list, epochs=int, predicted=list|None, notes=list
+)
 
 
 def all_paths(images:pd.DataFrame, problems:pd.DataFrame) -> pd.Series:
@@ -987,6 +1000,7 @@ def plan_run(
         plan = Plan.load(out)
         check_same_plan(plan, path, epochs, image_size, labels, chosen)
         return plan
+    check_writable(out)
     plan = make_plan(path, out, epochs, image_size, labels, RunOptions(**chosen))
     plan.save()
     return plan
@@ -1002,6 +1016,8 @@ def make_plan(
 ) -> Plan:
     "Look at a folder and decide what a run on it will do."
     # A flat folder can be searched without labels; a table that lacks them more likely calls them something else.
+    if image_size is not None:
+        image_size = check_size_of_input(image_size, 32, advice=not_too_small)
     found = read_folder(path, needs_labels=path.is_file(), labels=labels, options=options)
     check_outside(out, path, found.images)
     images, notes = choose_splits(found.images, options)
@@ -1261,7 +1277,15 @@ def may_ask(embeddings:EmbeddingSet, use_trained:bool) -> np.ndarray:
 def read_presence(folder:Path) -> Presence|None:
     "Read what is noted beside an index; earlier runs noted nothing."
     file = folder / "presence.json"
-    return Presence(**read_json(file)) if file.exists() else None
+    if not file.exists():
+        return None
+    notes = read_json(file, presence_entries, advice="delete it, or make the run again")
+    return Presence(**{name: notes[name] for name in presence_entries})
+
+
+presence_entries = dict(
+    distance=check_distance, images=int, queries=int, identities=int, absent_rate=float, found_rate=float
+)
 
 # %% ../nbs/11_pipeline.ipynb #9e7e1e6f
 @dataclass(frozen=True, eq=False)
@@ -1591,7 +1615,8 @@ def read_copies(out:Path) -> Copies:
     "Read what was found about near-copies; earlier runs did not look for any."
     if not (out / "copies.json").exists():
         return Copies(pd.DataFrame(columns=["path", "other"], dtype="str"), 0, 0, {})
-    notes = read_json(out / "copies.json")
+    entries = dict(queries=int, of=int, scores=dict)
+    notes = read_json(out / "copies.json", entries, advice=how_to_measure_again(out))
     scores = {name: pd.DataFrame.from_dict(table, orient="index") for name, table in notes["scores"].items()}
     return Copies(read_manifest(out / "copies.csv"), notes["queries"], notes["of"], scores)
 
@@ -1601,7 +1626,7 @@ def read_comparison(out:Path) -> Comparison|None:
     if not (out / "metrics.json").exists():
         return None
     choice = read_choice(out)
-    scores = read_json(out / "metrics.json")
+    scores = read_json(out / "metrics.json", dict(frozen=dict, trained=dict), advice=how_to_measure_again(out))
     return Comparison(
         frozen=EmbeddingSet.load(out / "frozen"),
         trained=EmbeddingSet.load(out / "embeddings"),
@@ -1615,8 +1640,13 @@ def read_comparison(out:Path) -> Comparison|None:
 
 def read_choice(out:Path) -> Choice:
     "Read which network was chosen; earlier runs knew one recipe only."
-    notes = read_json(out / "choice.json")
-    tried = tuple((recipe, Gain(**gain)) for recipe, gain in notes.get("tried", ()))
+    advice = how_to_measure_again(out)
+    notes = read_json(out / "choice.json", dict(use_trained=bool, advice=str), advice=advice)
+    try:
+        tried = tuple((recipe, Gain(**gain)) for recipe, gain in notes.get("tried", ()))
+    except (TypeError, ValueError) as error:
+        file = out / "choice.json"
+        raise InputError(f"Expected gains of recipes in {file}, got others ({error}); {advice}") from error
     return Choice(notes["use_trained"], notes["advice"], notes.get("recipe", "usual"), tried)
 
 
@@ -1631,13 +1661,10 @@ def write_json(file:Path, content:dict) -> None:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def read_json(file:Path) -> dict:
-    "Read plain values, and refuse a damaged file."
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        advice = f"delete {file.with_name('metrics.json')} to have the networks measured again"
-        raise InputError(f"Expected JSON in {file}, got a damaged file ({error}); {advice}") from error
+def how_to_measure_again(out:Path) -> str:
+    "Say what to do about damaged measurements."
+    return f"delete {out / 'metrics.json'} to have the networks measured again"
+
 
 # %% ../nbs/11_pipeline.ipynb #e9d7f28b
 @dataclass(eq=False)

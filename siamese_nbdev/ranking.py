@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_whole
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
+from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set
 from siamese_nbdev.galleries import exclusion_columns, exclusion_rules, pairs_of
 from siamese_nbdev.manifests import file_keys, name_some, text_column
 from siamese_nbdev.neighbours import distances_between, nearest
@@ -199,8 +199,7 @@ def files_named(embeddings:EmbeddingSet, pairs:pd.DataFrame, column:str) -> np.n
 # %% ../nbs/appendix/ranking.ipynb #rk000015
 def check_labelled(name:str, embeddings:EmbeddingSet) -> np.ndarray:
     "Refuse a set without images, with NaN, or without labels; returns whether each image's identity is known, (N,)."
-    if not len(embeddings):
-        raise InputError(f"Expected images in the {name}, got none")
+    check_set(embeddings, f"in the {name}")
     embeddings.check()
     is_known = ~pd.isna(embeddings.labels)
     if not is_known.any():
@@ -313,8 +312,7 @@ def own_distances(
     cells:int=4_000_000, # Distances at a time
 ) -> Iterator[tuple[int, np.ndarray]]: # First row, and distances of some rows to all, (some, N); infinite to itself
     "Measure all distances within a set, some rows at a time."
-    if not len(embeddings):
-        raise InputError("Expected images to compare with each other, got none")
+    check_set(embeddings, "to compare with each other")
     embeddings.check()
     for part, table in distance_tables(embeddings, embeddings, cells=cells):
         rows = np.arange(len(table))
@@ -325,6 +323,7 @@ def own_distances(
 def nearest_others(embeddings:EmbeddingSet, top_k:int) -> tuple[np.ndarray, np.ndarray]:
     "Find each image's nearest others: their rows and distances, both of shape (N, top_k)."
     top_k = check_whole("top_k", top_k)
+    check_set(embeddings)
     if top_k >= len(embeddings):
         raise InputError(
             f"Expected from 1 to {len(embeddings) - 1} neighbours in a set of {len(embeddings)} images, got {top_k!r}; "

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network
+from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set
 from siamese_nbdev.files import digest, find_file, read_notes, switching, write_notes
 from siamese_nbdev.galleries import (
     Question,
@@ -275,7 +275,7 @@ class Index:
         device:str|None=None, # For exact search: keep a copy of the vectors on this device, such as "cuda"
         backend=None, # Instead of a kind: a class that is a `Backend`, or an object, used as it is if it holds vectors
     ):
-        if not len(embeddings): raise InputError("Expected images in the gallery, got none")
+        check_set(embeddings, "in the gallery")
         check_choice("metric", metric, metrics_known)
         self.embeddings = embeddings
         self.metric = metric
@@ -415,13 +415,13 @@ class Index:
         folder = find_set(folder)
         embeddings = EmbeddingSet.load(folder, root)
         advice = "build the index again with Index(embeddings).save(folder)"
-        entries = ("kind", "metric", "effort", "set")
+        entries = dict(kind=str, metric=str, effort=int|None, set=str)
         notes = read_notes(find_file(folder, "index.json"), "an index", needs=entries, advice=advice)
         if notes["set"] != set_digest(find_file(folder, "meta.json"), embeddings.vectors):
             raise InputError(f"Expected an index of the embedding set in {folder}, got one of an earlier set; {advice}")
         check_index(folder, notes, advice)
         if backend is None:
-            opened = built_in_backend(notes["kind"], notes["effort"], device)
+            opened = built_in_backend(notes["kind"], notes.get("effort"), device)
         else:
             opened = own_backend(backend, device=device)
         opened.load(folder, np.asarray(embeddings.vectors), notes["metric"])

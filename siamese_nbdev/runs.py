@@ -7,7 +7,6 @@ __all__ = []
 
 # %% ../nbs/appendix/runs.ipynb #rn000004
 import io
-import json
 import math
 import secrets
 import warnings
@@ -33,6 +32,7 @@ from siamese_nbdev.checks import (
     InputError,
     check_choice,
     check_positive,
+    check_seed,
     check_share,
     check_whole,
     is_number,
@@ -42,11 +42,14 @@ from siamese_nbdev.data import as_manifest, audit_split, triplet_roles
 from siamese_nbdev.dataset import BalancedBatchSampler, ImageDataset, TripletDataset, describe_transform
 from siamese_nbdev.files import (
     check_digests,
+    check_entries,
     digest,
     find_file,
     locked,
     move_aside,
+    read_json,
     read_notes,
+    read_state,
     replacing,
     settle_held,
     sweep,
@@ -180,7 +183,8 @@ class CheckedOptions:
         "Refuse options that cannot work, before anything is built."
         self.settle(check_whole, "epochs", "triplets_per_batch", "patience", "checkpoint_steps", low=1)
         self.settle(check_whole, "classes_per_batch", "images_per_class", low=2)
-        self.settle(check_whole, "glance", "seed", "workers", low=0)
+        self.settle(check_whole, "glance", "workers", low=0)
+        self.settle(check_seed, "seed")
         self.settle(check_positive, "learning_rate", "clip_norm", "margin")
         self.settle(check_not_negative, "backbone_rate", "weight_decay", "identity_weight")
         self.settle_triplets()
@@ -869,11 +873,33 @@ def loader_of(run:Run, batches:list[list[int]]) -> DataLoader:
     )
 
 
+def loaded(loader:DataLoader, out:Path|None) -> Iterator:
+    "Hand out batches; a worker process that died, or cannot share memory, becomes a sentence that says what to do."
+    try:
+        yield from loader
+    except InputError as error:  # a worker sends its whole traceback
+        raise InputError(last_line(error).removeprefix("siamese_nbdev.checks.InputError: ")) from error
+    except (RuntimeError, OSError) as error:
+        if not loader.num_workers:
+            raise
+        go_on = f"; continue with resume({str(out)!r}, workers=0)" if out else ""
+        raise OSError(
+            f"Could not read images in {loader.num_workers} processes ({last_line(error)}); "
+            "memory may be short, all of it or what they share (/dev/shm, in a container --shm-size): "
+            f"take fewer workers, or workers=0 to read in this process{go_on}"
+        ) from error
+
+
+def last_line(error:Exception) -> str:
+    "Return the last line of a message, where a process that died has put its reason."
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
 def progress_bar(run:Run) -> tqdm:
     "Go through the batches that are left of this epoch, each with its row numbers, and show how it goes."
     batches = epoch_batches(run)
     return tqdm(
-        zip(loader_of(run, batches), batches, strict=True),
+        zip(loaded(loader_of(run, batches), run.out), batches, strict=True),
         total=len(batches),
         desc=f"epoch {run.progress.epoch + 1}/{run.options.epochs}",
         unit="batch",
@@ -984,6 +1010,7 @@ def stop_on_nan(run:Run, note:dict[str, float], loss:float) -> pd.DataFrame:
 
 # %% ../nbs/appendix/runs.ipynb #7f53719d
 checkpoint_version = 3
+checkpoint_entries = dict(processes=int, progress=dict, trainee=dict, optimizer=dict, random=dict)
 start_again = "start it again, or resume it with the version of siamese_nbdev that wrote it"
 
 
@@ -1043,20 +1070,16 @@ def read_checkpoint(run:Run) -> dict|None:
     path = run.out / "last.pt"
     check_checkpoint(run.out)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path)
     except FileNotFoundError:
         return None
-    except Exception as error:
-        raise InputError(
-            f"Expected a checkpoint that fit wrote, but {path} cannot be read ({type(error).__name__}); "
-            "delete it to start over from the first step"
-        ) from error
     if state.get("version") != checkpoint_version:
         raise InputError(
             f"Expected a checkpoint of version {checkpoint_version}, got {state.get('version')} in {path}; "
             f"{start_again}"
         )
-    if state["progress"]["done"] and state["processes"] != run.accelerator.num_processes:
+    check_entries(path, state, checkpoint_entries, start_again)
+    if state["progress"].get("done") and state["processes"] != run.accelerator.num_processes:
         raise InputError(
             f"Expected {state['processes']} processes, as many as this run was started with, "
             f"got {run.accelerator.num_processes}; batches are dealt to processes, so start as many again"
@@ -1135,7 +1158,7 @@ def read_run(out:Path) -> dict:
     return read_notes(
         path,
         "a run",
-        needs=("options", "custom_loss", "transform"),
+        needs=dict(options=dict, custom_loss=bool, transform=dict|str|None),
         advice=f"start one with fit(model, train, valid, out={str(out)!r})",
     )
 
@@ -1143,10 +1166,10 @@ def read_run(out:Path) -> dict:
 def refuse_older_run(path:Path) -> None:
     "Refuse the run.json of version 0.1.0, which knew no format."
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        notes = read_json(path)
+    except (OSError, InputError):
         return  # missing or damaged: `read_notes` says so
-    if isinstance(notes, dict) and "format" not in notes:
+    if "format" not in notes:
         raise InputError(f"Expected a run of this version, got an earlier one in {path.parent}; {start_again}")
 
 

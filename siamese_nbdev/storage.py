@@ -28,7 +28,18 @@ from pandas.api.extensions import ExtensionArray
 
 from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.data import as_manifest
-from siamese_nbdev.files import digest, find_file, read_notes, settle, settle_held, sweep, switching, write_notes
+from siamese_nbdev.files import (
+    digest,
+    find_file,
+    map_vectors_at,
+    read_json,
+    read_notes,
+    settle,
+    settle_held,
+    sweep,
+    switching,
+    write_notes,
+)
 from siamese_nbdev.manifests import (
     clean_label,
     count_files,
@@ -41,6 +52,7 @@ from siamese_nbdev.manifests import (
     text_of,
     with_paths,
 )
+from siamese_nbdev.neighbours import LONGEST, squared_lengths
 from siamese_nbdev.tables import read_as_text
 
 if TYPE_CHECKING:  # a saved set is opened without torch: it is imported where a network runs
@@ -94,16 +106,17 @@ def check_numbers(
     manifest:pd.DataFrame, # Their images, N rows
     chunk:int=10_000, # Rows to look at in one go
 ) -> None:
-    "Refuse vectors that hold NaN or infinity, and name their images."
+    "Refuse vectors that hold NaN or infinity or are too long to be compared, and name their images."
     broken = []
     for start in range(0, len(vectors), chunk):
-        is_finite = np.isfinite(vectors[start:start + chunk]).all(axis=1)
-        broken.extend(start + np.flatnonzero(~is_finite))
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_usable = squared_lengths(vectors[start:start + chunk]) <= LONGEST ** 2
+        broken.extend(start + np.flatnonzero(~is_usable))
     if broken:
         first = manifest["path"].iloc[broken[0]]
         raise InputError(
-            f"Expected vectors of finite numbers, got {len(broken)} with NaN or infinity, the first for {first}; "
-            "was the network trained to a NaN?"
+            f"Expected vectors of finite numbers, none longer than {LONGEST:g}, got {len(broken)} with NaN or "
+            f"infinity, or longer, the first for {first}; was the network trained to a NaN?"
         )
 
 
@@ -232,10 +245,10 @@ def open_set(folder:str|Path, root:str|Path|None) -> OpenedSet:
     notes = read_notes(
         find_file(folder, "meta.json"),
         "an embedding set",
-        needs=("shape", "manifest_sha256"),
+        needs=dict(shape=list, manifest_sha256=str, places=dict|None),
         advice="embed the images again",
     )
-    vectors = map_vectors(folder)
+    vectors = map_vectors_at(find_file(folder, "vectors.npy"))
     table = find_file(folder, "manifest.csv")
     if list(vectors.shape) != notes["shape"] or digest(table) != notes["manifest_sha256"]:
         raise changed_since(folder)
@@ -285,15 +298,6 @@ def check_files(folder:Path) -> None:
                 "embed_images(model, manifest, out=folder) and EmbeddingSet.save write such a folder"
             )
 
-
-def map_vectors(folder:Path) -> np.ndarray:
-    "Map the vectors of a saved set into memory."
-    try:
-        return np.load(find_file(folder, "vectors.npy"), mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise InputError(
-            f"Expected an embedding set in {folder}, got a damaged file ({error}); embed the images again"
-        ) from error
 
 # %% ../nbs/appendix/storage.ipynb #st000035
 class EmbeddedBatch(NamedTuple):
@@ -447,10 +451,10 @@ def reopen_vectors(begun:Path, shape:tuple[int, int], signature:str) -> PartialS
     if not partial.exists() and notes["done"] == shape[0] and finished.exists():
         os.replace(finished, partial)  # all was done, and the power went after the renaming: take the name back
     try:
-        vectors = np.lib.format.open_memmap(partial, mode="r+")
-    except (FileNotFoundError, ValueError):
+        vectors = map_vectors_at(partial, writable=True)
+    except (FileNotFoundError, InputError):
         return None
-    if vectors.shape != shape: return None
+    if vectors.shape != shape or vectors.dtype != np.float32 or not 0 <= notes["done"] <= len(vectors): return None
     errors = {int(row): error for row, error in notes["errors"].items()}
     return PartialSet(vectors, begun, signature, notes["done"], errors)
 
@@ -459,10 +463,9 @@ def read_progress(path:Path) -> dict:
     "Read the note of how far a run came; empty where there is none that can be read."
     # Without `read_notes`: notes of earlier versions name no format, and the signature says all that matters.
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return read_json(path, dict(signature=str, done=int, errors=dict))
+    except (FileNotFoundError, InputError):
         return {}
-    return notes if isinstance(notes, dict) else {}
 
 
 def reserve(path:Path, shape:tuple[int, int]) -> np.memmap:
@@ -495,12 +498,12 @@ def settle_vectors(partial:PartialSet, kept:np.ndarray) -> np.ndarray:
         del partial.vectors
         os.replace(partial.out / "partial.npy", file)
     sweep(partial.out)
-    return np.load(file, mmap_mode="r")
+    return map_vectors_at(file)
 
 
 def copy_rows(vectors:np.ndarray, rows:np.ndarray, file:Path, chunk:int=10_000) -> None:
     "Copy some vectors into a file of their own, a piece at a time."
-    copy = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(len(rows), vectors.shape[1]))
+    copy = reserve(file, (len(rows), vectors.shape[1]))  # a mapped file on a full disk ends the program
     for start in range(0, len(rows), chunk):
         piece = rows[start:start + chunk]
         copy[start:start + chunk] = vectors[piece]

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../nbs/appendix/tables.ipynb #ta000004
+import os
 import unicodedata
 import warnings
 from collections.abc import Iterable
@@ -160,7 +161,7 @@ def resolve_path(folder:Path, name:str) -> str:
     spellings = list(dict.fromkeys(spellings))
     if len(spellings) == 1:
         return (folder / name).as_posix()
-    found = [spelling for spelling in spellings if (folder / spelling).is_file()]
+    found = [spelling for spelling in spellings if os.path.isfile(folder / spelling)]
     return (folder / (found[0] if found else slashed)).as_posix()
 
 

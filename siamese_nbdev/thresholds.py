@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -84,6 +85,11 @@ def check_pairs(pairs:pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return distances, is_same
 
 
+def is_unknown(rate:object) -> bool:
+    "Tell whether a rate is NaN, as one without an interval is."
+    return isinstance(rate, float) and math.isnan(rate)
+
+
 def check_weights(weights:np.ndarray|None, pairs:int) -> np.ndarray:
     "Return one weight for each pair, 1 where none are given."
     if weights is None:
@@ -141,23 +147,92 @@ def crossing(false:np.ndarray, true:np.ndarray) -> tuple[float, int]:
 most_pairs = 30_000_000
 
 
+@dataclass(frozen=True, eq=False)
+class PairList:
+    "All pairs of images of one group that are not known to be too easy: counted and numbered, but not listed."
+    rows:np.ndarray # Images, group by group, shape (N,)
+    ends:np.ndarray # Place in `rows` behind the last image of each one's group, shape (N,)
+    values:list[np.ndarray] # What both images of a pair must differ in, unless one is -1, not known; in this order
+    ranks:np.ndarray # How many pairs there are up to each image as the first of its pairs, shape (N,)
+
+    @classmethod
+    def of(
+        cls,
+        groups:np.ndarray, # Number of each image's group, from 0, shape (N,)
+        values:list[np.ndarray], # Numbers of cameras, sessions ...
+    ) -> "PairList":
+        "Count the pairs that each image makes with the later ones of its group."
+        rows = np.argsort(groups, kind="stable")
+        ordered = pd.DataFrame([groups[rows], *[numbers[rows] for numbers in values]]).T
+        telling = [name for name in range(1, len(values) + 1) if count_later(ordered, [name]).any()]
+        counts = np.zeros(len(rows), np.int64)
+        for size in range(len(telling) + 1):  # those equal in one column, less those equal in two, and so on
+            for columns in combinations(telling, size):
+                counts += (-1) ** size * count_later(ordered, list(columns))
+        ends = np.cumsum(np.bincount(groups))[groups[rows]]
+        return cls(rows, ends, [ordered[name].to_numpy() for name in telling], np.cumsum(counts))
+
+    @property
+    def total(self) -> int:
+        "Number of all pairs."
+        return int(self.ranks[-1]) if len(self.ranks) else 0
+
+    def at(self, numbers:np.ndarray) -> np.ndarray:
+        "Return the rows of both images of some pairs, by their numbers, shape (2, P)."
+        first = np.searchsorted(self.ranks, numbers, side="right")
+        before = np.append(0, self.ranks)[first]
+        nth = numbers - before  # among the pairs of its first image
+        second = first + 1 + nth
+        if self.values:
+            order = np.argsort(first, kind="stable")
+            places, starts = np.unique(first[order], return_index=True)
+            for place, part in zip(places, np.split(order, starts[1:]), strict=True):
+                second[part] = self.partners(place)[nth[part]]
+        return self.rows[np.stack([first, second])]
+
+    def partners(self, place:int) -> np.ndarray:
+        "List the places of the later images that the image at a place makes pairs with."
+        later = np.arange(place + 1, self.ends[place])
+        for numbers in self.values:
+            later = later[(numbers[later] != numbers[place]) | (numbers[place] < 0)]
+        return later
+
+    def draw(self, wanted:int|None, rng:np.random.Generator) -> np.ndarray:
+        "List so many pairs, drawn at random, each at most once; None, or more than there are, lists all."
+        if min(self.total, wanted or self.total) > most_pairs:
+            raise InputError(
+                f"Expected at most {most_pairs:,} pairs at once, got {len(self.rows):,} images, "
+                f"which make {self.total:,}; draw some of them with pairs_per_kind="
+            )
+        if wanted is None or wanted >= self.total:
+            return self.at(np.arange(self.total))
+        return self.at(draw_numbers(self.total, wanted, rng))
+
+
+def count_later(ordered:pd.DataFrame, columns:list) -> np.ndarray:
+    "Count for each row the later ones of its group (column 0) that are equal in some columns; -1 equals nothing."
+    later = ordered.groupby([0, *columns]).cumcount(ascending=False).to_numpy(np.int64)
+    return np.where((ordered[columns] >= 0).all(axis=1), later, 0)
+
+
+def draw_numbers(total:int, wanted:int, rng:np.random.Generator) -> np.ndarray:
+    "Draw different numbers below a total; all sets of so many have the same chance."
+    if total <= most_pairs or wanted <= total // 50:  # of a larger share NumPy would shuffle all numbers there are
+        return rng.choice(total, wanted, replace=False)
+    numbers = np.empty(0, np.int64)
+    while len(numbers) < wanted:
+        numbers = np.unique(np.append(numbers, rng.integers(total, size=2 * wanted)))
+    return rng.choice(numbers, wanted, replace=False)
+
+
 def same_rows(
     codes:np.ndarray, # Number of each image's identity, from 0, shape (N,)
     values:list[np.ndarray], # Numbers of cameras, sessions ...: which must differ, unless one is -1, not known
+    wanted:int|None, # How many pairs; None takes all
+    rng:np.random.Generator, # Chooses
 ) -> np.ndarray: # Rows of both images, shape (2, S)
-    "List all pairs of one identity that are not known to be too easy."
-    by_identity = np.argsort(codes, kind="stable")
-    edges = np.cumsum(np.bincount(codes))
-    parts = []
-    for rows in np.split(by_identity, edges[:-1]):
-        first, second = np.triu_indices(len(rows), 1)
-        parts.append(np.stack([rows[first], rows[second]]))
-    pairs = np.concatenate(parts, axis=1)
-    for numbers in values:
-        first, second = pairs
-        is_too_easy = (numbers[first] == numbers[second]) & (numbers[first] >= 0)
-        pairs = pairs[:, ~is_too_easy]
-    return pairs
+    "List pairs of one identity that are not known to be too easy: all, or so many drawn at random, each once."
+    return PairList.of(codes, values).draw(wanted, rng)
 
 
 def different_rows(
@@ -167,22 +242,12 @@ def different_rows(
 ) -> np.ndarray: # Rows of both images, shape (2, P)
     "List pairs of different identities: all, or so many drawn at random, each once."
     images = len(codes)
-    own_pairs = (np.bincount(codes) ** 2).sum()
-    total = int(images ** 2 - own_pairs) // 2
-    if wanted is not None and wanted <= total // 2:
-        return draw_different_rows(codes, wanted, rng)
     every = images * (images - 1) // 2
-    if every > most_pairs:
-        raise InputError(
-            f"Expected at most {most_pairs:,} pairs at once, got {images:,} images, which make {every:,}; "
-            "draw some of them with pairs_per_kind="
-        )
-    first, second = np.triu_indices(images, 1)
-    is_different = codes[first] != codes[second]
-    pairs = np.stack([first[is_different], second[is_different]])
-    if wanted is None or wanted >= total:
-        return pairs
-    return pairs[:, rng.choice(total, wanted, replace=False)]
+    own_pairs = (np.bincount(codes).astype(np.int64) ** 2).sum()
+    total = int(images ** 2 - own_pairs) // 2
+    if wanted is not None and every // 100 < total and wanted <= min(total // 2, most_pairs):
+        return draw_different_rows(codes, wanted, rng)
+    return PairList.of(np.zeros_like(codes), [codes]).draw(wanted, rng)
 
 
 def draw_different_rows(codes:np.ndarray, wanted:int, rng:np.random.Generator) -> np.ndarray:
@@ -206,7 +271,8 @@ def distances_of_pairs(
     "Measure the distance of each pair."
     check_choice("metric", metric, metrics_known)
     vectors = np.asarray(vectors)
-    return pair_distances(vectors, vectors, first, second, metric).astype(np.float32)
+    distances = pair_distances(vectors, vectors, first, second, metric)
+    return distances.clip(0).astype(np.float32)  # 1 - cos may come out a hair below 0
 
 # %% ../nbs/appendix/thresholds.ipynb #502586b6
 @dataclass(frozen=True)
@@ -240,10 +306,8 @@ class PairDraw:
         rng = np.random.default_rng(self.seed)
         codes, _ = pd.factorize(embeddings.labels)
         files, distinct = pd.factorize(embeddings.files)
-        same = same_rows(codes, [files, *self.values_of(embeddings)])
         wanted = self.pairs_per_kind
-        if wanted is not None and same.shape[1] > wanted:
-            same = same[:, rng.choice(same.shape[1], wanted, replace=False)]
+        same = same_rows(codes, [files, *self.values_of(embeddings)], wanted, rng)
         if self.balanced:
             wanted = same.shape[1]
         different = different_rows(codes, wanted, rng)
@@ -634,7 +698,7 @@ def rebuild_threshold(
             fields[end] = math.nan
     try:
         return make(**fields)
-    except TypeError as error:
+    except (TypeError, InputError) as error:
         raise InputError(
             f"Expected a threshold as save_threshold writes it in {file}, got {values!r} ({error}); "
             "fit and save it again"

@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -290,16 +290,20 @@ def resume(
     loss:Callable|None=None, # The loss again, if `fit` was given one
     transform:Callable|None=None, # The augmentation again, if `fit` was given one of your own
     backbone:nn.Module|None=None, # The backbone again, if it is a module of your own
+    workers:int|None=None, # Processes that read images; None takes as many as before
     progress:bool=True, # Show progress bars
 ) -> tuple[SiameseNet, pd.DataFrame]: # The network and its history
     "Continue a run wherever it was killed; on the same machine it ends with the weights of an uninterrupted one."
     out = check_path("a run", out)
     notes = read_run(out)
     if notes["custom_loss"] and loss is None: raise ask_again(out, "loss", "loss")
-    if notes["transform"] == "custom" and transform is None: raise ask_again(out, "transform", "augmentation")
-    if notes["transform"] != "custom":
-        transform = transform_from(notes["transform"])
+    noted = notes.get("transform")
+    if noted == "custom" and transform is None: raise ask_again(out, "transform", "augmentation")
+    if noted != "custom":
+        transform = transform_from(noted)
     options = Options.from_notes(notes, out, progress)
+    if workers is not None:
+        options = replace(options, workers=workers)
     model = load_model(out / "start", backbone=backbone)
     torch.manual_seed(options.seed)  # as in `fit`, after the network was built
     tables = Tables.load(out, notes)
@@ -321,6 +325,7 @@ def plot_history(
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
+    check_history(history, {"epoch", "loss"})
     if ax is None:
         _, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
         plot_loss(history, left)
@@ -342,6 +347,18 @@ retrieval_lines = {
     "valid_map": ("mAP, unseen identities", "#4C72B0"),
     "train_rank_1": ("Rank-1, training identities", "#8C8C8C"),
 }
+
+
+def check_history(history:pd.DataFrame, needed:set[str]) -> None:
+    "Refuse what is no history, or one without rows or some columns."
+    if not isinstance(history, pd.DataFrame):
+        raise InputError(f"Expected a history that fit wrote, got {type(history).__name__}")
+    missing = needed - set(history.columns)
+    if missing or not len(history):
+        raise InputError(
+            f"Expected a history that fit wrote, got {len(history)} rows "
+            f"without the columns {', '.join(sorted(missing)) or '(none missing)'}"
+        )
 
 
 def is_known(history:pd.DataFrame, name:str) -> bool:
@@ -475,12 +492,7 @@ def diagnose(
 ) -> pd.DataFrame: # One row per finding: `problem`, `evidence`, `advice`; a single row "none found" for a healthy run
     "Name what went wrong in a run, on what evidence, and what to try."
     needed = {"loss", "uninformed", "active_share", "spread", "norm", "train_rank_1", "valid_rank_1"}
-    missing = needed - set(history.columns)
-    if missing or not len(history):
-        raise InputError(
-            f"Expected a history that fit wrote, got {len(history)} rows "
-            f"without the columns {', '.join(sorted(missing)) or '(none missing)'}"
-        )
+    check_history(history, needed)
     case = examine(history, frozen_rank_1)
     found = [finding for illness in standstills if (finding := illness(case))][:1]
     found += [finding for illness in complications if (finding := illness(case))]

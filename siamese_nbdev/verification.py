@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError, check_choice, check_share, check_whole, is_number
+from siamese_nbdev.checks import (
+    InputError,
+    check_choice,
+    check_distance,
+    check_path,
+    check_seed,
+    check_share,
+    check_whole,
+    shown,
+)
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.files import write_notes
 from siamese_nbdev.neighbours import metrics_known
@@ -34,6 +43,7 @@ from siamese_nbdev.thresholds import (
     error_curve,
     finish_axes,
     given_pairs,
+    is_unknown,
     noted_model_id,
     pairs_needed,
     rebuild_threshold,
@@ -87,6 +97,7 @@ def verification_pairs(
     check_choice("metric", metric, metrics_known)
     if pairs_per_kind is not None:
         pairs_per_kind = check_whole("pairs_per_kind", pairs_per_kind)
+    seed = check_seed("seed", seed)
     draw = PairDraw(pairs_per_kind, balanced, exclude_same_camera, exclude_same, ignore_labels, metric, seed)
     if pairs is not None:
         return given_pairs(embeddings, pairs, draw)
@@ -114,6 +125,8 @@ def plot_det(
 
     if ax is None:
         _, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
+    if isinstance(pairs, dict) and not pairs:
+        raise InputError("Expected tables of pairs to draw, got none")
     tables = pairs if isinstance(pairs, dict) else {None: pairs}
     curves = []
     for number, (name, one) in enumerate(tables.items()):
@@ -143,11 +156,14 @@ def evaluate_verification(
     seed:int=0, # Seed of the draws
 ) -> pd.DataFrame: # By metric: `value`, its 95 % interval `low`, `high`, `threshold`, number of `false_accepts` behind
     "Score verification with intervals over identities: equal error rate, true accept rates, both rates at a threshold."
+    if not isinstance(false_accept_rates, tuple | list):
+        raise InputError(f"Expected false_accept_rates to be several rates, got {shown(false_accept_rates)}")
     for rate in false_accept_rates:
         check_share("every rate in false_accept_rates", rate)
     repeats = check_whole("repeats", repeats, 0)
-    if threshold is not None and not is_number(threshold):
-        raise InputError(f"Expected threshold to be a distance, got {threshold!r}")
+    seed = check_seed("seed", seed)
+    if threshold is not None:
+        check_distance("threshold", threshold)
     distances, is_same = check_pairs(pairs)
     ordered = sort_pairs(distances, is_same)
     fixed = None if threshold is None else int(np.searchsorted(ordered.distances, threshold, side="right"))
@@ -188,6 +204,18 @@ class Threshold:
     metric:str="euclidean" # How distances were measured
     flip:bool=False # Whether embeddings averaged an image with its mirror image
     model_id:str|None=None # Network whose distances these are, where it is one
+
+    def __post_init__(self):
+        check_distance("the distance of a threshold", self.distance)
+        check_choice("the metric of a threshold", self.metric, metrics_known)
+        check_choice("the flip of a threshold", self.flip, (True, False))
+        for name in ("target", "false_accept_rate", "true_accept_rate"):
+            check_share(f"the {name} of a threshold", getattr(self, name), zero=True, one=True)
+        for name in ("low", "high"):
+            if not is_unknown(getattr(self, name)):
+                check_share(f"the {name} of a threshold", getattr(self, name), zero=True, one=True)
+        for name in ("different_pairs", "same_pairs", "pairs_needed"):
+            check_whole(f"the {name} of a threshold", getattr(self, name), 0)
 
     @property
     def warning(self) -> str:
@@ -254,6 +282,8 @@ def save_threshold(
     "Note a threshold in the network's `model.json`; an earlier one is replaced, everything else stays."
     from siamese_nbdev.model import file_format, find_network, read_model_notes
 
+    if not isinstance(threshold, Threshold):
+        raise InputError(f"Expected what fit_threshold returned, got {threshold!r}; fit a threshold on pairs")
     folder = find_network(folder)
     notes = read_model_notes(folder / "model.json")
     model_id = noted_model_id(folder, notes)
@@ -336,8 +366,8 @@ def check_threshold(threshold:Threshold|float, model:"SiameseNet") -> None:
                 f"Expected a threshold of this network ({model.model_id()}), got one of {threshold.model_id}; "
                 "fit it on pairs that this network embedded"
             )
-    elif not is_number(threshold):
-        raise InputError(f"Expected threshold to be a distance, got {threshold!r}")
+    else:
+        check_distance("threshold", threshold)
 
 # %% ../nbs/08_verification.ipynb #5aa32f5c
 def verify_pair(
@@ -349,6 +379,8 @@ def verify_pair(
     "Answer whether two image files show the same identity."
     from siamese_nbdev.model import SiameseNet, load_model
 
+    if not isinstance(threshold, Threshold | None):
+        threshold = check_distance("threshold", threshold)
     if threshold is None:
         if isinstance(model, SiameseNet):
             raise InputError(
@@ -364,10 +396,11 @@ def verify_pair(
         flip = threshold.flip
         metric = threshold.metric
     else:
-        limit = threshold = float(threshold)
+        limit = threshold
         flip = False
         metric = "euclidean"
-    files = pd.DataFrame(dict(path=[Path(first).as_posix(), Path(second).as_posix()]))
+    paths = [check_path("an image file", path).as_posix() for path in (first, second)]
+    files = pd.DataFrame(dict(path=paths))
     embedded = embed_images(model, files, flip=flip, on_error="raise", progress=False)
     distance = float(distances_of_pairs(embedded.vectors, np.array([0]), np.array([1]), metric)[0])
     return Verdict(distance <= limit, distance, threshold)

@@ -199,7 +199,7 @@ def read_model_notes(path:Path) -> dict:
         find_file(path.parent, path.name),
         "a network",
         format=file_format,
-        needs=("config", "sha256"),
+        needs=dict(config=dict, sha256=str, extra=dict|None, model_id=str|None, frozen=list|None),
         advice="copy the folder again, or write one by save_model(model, folder) or fit(..., out=...) (fit: out/model)",
     )
 

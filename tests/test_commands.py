@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import draw
 from PIL import Image
 
 from siamese_nbdev.cli import main, name_of
@@ -101,18 +102,6 @@ def test_package_works_without_nbdev():
 
 short = ["--epochs", 1, "--image-size", 64, 64]
 quick = [*short, "--folds", 0, "--no-report"]
-
-
-def draw(folder, names, images=2):
-    "Draw pictures of large squares, the same for each name but for noise; returns the folder."
-    for name in names:
-        pattern = np.kron(np.random.default_rng(list(name.encode())).integers(0, 255, (4, 4, 3)), np.ones((16, 16, 1)))
-        for shot in range(images):
-            noise = np.random.default_rng([*name.encode(), shot]).normal(0, 20, pattern.shape)
-            file = Path(folder, name, f"{shot}.png")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((pattern + noise).clip(0, 255).astype(np.uint8)).save(file)
-    return Path(folder)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import requests
 
+from siamese_nbdev import downloads
 from siamese_nbdev.data import images_from_filenames, images_from_folder
 from siamese_nbdev.downloads import Archive, Dataset, content_digest, datasets, fetch_dataset
 
@@ -81,9 +81,17 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         sent = rest[:shelf.cut]
         shelf.sent.append((start, len(sent)))
+        if shelf.drip:
+            return self.drop(sent)
         self.wfile.write(sent)
         if shelf.cut:
             shelf.go_on.wait(30)  # the wire stays silent, then breaks
+
+    def drop(self, content):
+        "Send a byte at a time: the wire is never silent for long."
+        for number in range(len(content)):
+            self.wfile.write(content[number:number + 1])
+            time.sleep(self.server.drip)
 
     def pour(self):
         "Send 200 MB without having said how much will come."
@@ -109,6 +117,7 @@ class Shelf(ThreadingHTTPServer):
         self.cut = None  # break the connection after so many bytes
         self.resumes = True  # send the rest of a file where asked
         self.delay = 0  # seconds before each answer
+        self.drip = 0  # seconds between two bytes
         self.go_on = threading.Event()
         self.go_on.set()
         self.address = f"http://127.0.0.1:{self.server_port}"
@@ -370,10 +379,35 @@ def test_endless_download(shelf, tmp_path):
 
 def test_early_end_is_noticed(shelf, tmp_path, monkeypatch):
     "Some versions of urllib3 end quietly where a connection closes early."
-    monkeypatch.setattr(requests.Response, "iter_content", lambda *_: iter([good[:20_000]]))
+    chunks = iter([good[:20_000], b""])
+    monkeypatch.setattr(downloads, "read_some", lambda _: next(chunks))
     with pytest.raises(ConnectionError) as error:
         fetch(tmp_path)
     one_sentence(error, "broke after 20,000 bytes")
+
+
+def test_a_server_that_drips_is_left(shelf, tmp_path):
+    "A byte every half second kept a download waiting for ever."
+    shelf.drip = 0.5
+    before = time.monotonic()
+    with pytest.raises(ConnectionError) as error:
+        fetch(tmp_path, timeout=1.5, retries=2)
+    assert time.monotonic() - before < 12
+    one_sentence(error, "it came too slowly, and we stopped after", "call again to go on from there")
+    part = tmp_path / ".toy" / "toy.zip.part"
+    assert 2 <= part.stat().st_size < 20 and good.startswith(part.read_bytes())
+    shelf.drip = 0
+    assert is_whole(fetch(tmp_path))
+
+
+def test_a_download_ends_some_time(shelf, tmp_path, monkeypatch):
+    shelf.drip = 0.0001  # fast enough, yet all of it takes too long
+    monkeypatch.setattr(downloads, "most_seconds", 0.5)
+    before = time.monotonic()
+    with pytest.raises(ConnectionError) as error:
+        fetch(tmp_path, timeout=30, retries=5)
+    assert time.monotonic() - before < 5
+    one_sentence(error, "it came too slowly, and we stopped after")
 
 
 def test_mirror_by_address(shelf, tmp_path):
