@@ -52,7 +52,7 @@ class Gain:
         "Put the difference and its interval into words."
         difference = f"{100 * self.difference:+.1f} points of mAP"
         interval = f"95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
-        whose = f"the {self.split} {drawn_things[self.over]}"
+        whose = counted(self.identities, f"{self.split} {'image' if self.over == 'image' else 'identity'}")
         if self.split == "folds":
             whose = f"{counted(self.identities, 'identity')}, each set aside once"
         return f"{difference} ({interval}) on {whose}"

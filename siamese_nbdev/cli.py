@@ -125,10 +125,13 @@ shell_words = {  # what the library advises in Python -> the same for a shell
     r"; split_query_gallery\(manifest\) makes them": "",
     r"EmbeddingSet\.load\(folder, root=\.\.\.\)": "--root FOLDER",
     r"use images_from_filenames": "use --pattern",
+    r"name others with path= and label=": "name others with --path-column and --label-column",
+    r", or ask for [\d.]+ or more": "; until then, give verify a distance: --threshold",
     r"depth=\((\d), (\d)\)": r"--depth \1,\2",
     r"depth=(\d)": r"--depth \1",
     r"splits=False": "--no-splits",
     r"sep=": "--sep",
+    r"encoding='([^']+)' or '([^']+)'": r"--encoding \1 or --encoding \2",
     r"encoding='([^']+)'": r"--encoding \1",
     r" \((?:mirror=False|label_column=)\)": "",
     r"; then continue with resume\(.*?\)": "",  # `way_on` names the command
@@ -320,8 +323,9 @@ def finish_run(plan:"Plan", report:bool) -> None:
     check_room(plan.out)
     results = execute_plan(plan, say=typer.echo)
     across = " across identities" if plan.is_labelled else ""
-    model = f"{results.folder.relative_to(plan.out).as_posix()}/" if results.folder else ""
-    measured = [model, "embeddings/", "frozen/", "history.csv", "metrics.json", "copies.csv", "labels.csv"]
+    place = (results.folder or plan.out / "model").relative_to(plan.out)
+    own = [f"{place.as_posix()}/", "embeddings/", "frozen/", (place.parent / "history.csv").as_posix()]
+    measured = [*own, "metrics.json", "copies.csv", "labels.csv"]
     kept = ["index/", *(measured if plan.is_labelled else []), "duplicates.csv", "closest.png"]
     for line in problems_in_words(plan):
         typer.echo(line)
@@ -823,12 +827,17 @@ def set_in(folder:Path) -> Path:
     from siamese_nbdev.storage import find_set
 
     found = find_set(folder)
-    if (found / "vectors.npy").exists():
+    if (found / "vectors.npy").exists() and not is_halfway(folder):
         return found
     raise FileNotFoundError(
         f"Expected an embedding set (with vectors.npy) or a run that holds one, got {folder}; "
         f"{how_to_finish(folder) or 'make one with `siamese-nbdev embed`'}"
     )
+
+
+def is_halfway(folder:Path) -> bool:
+    "Tell whether a run was interrupted: its index comes last, and says which network was chosen."
+    return (folder / "plan.json").exists() and not (folder / "index" / "index.json").exists()
 
 
 def how_to_finish(folder:Path) -> str:
@@ -841,7 +850,7 @@ def how_to_finish(folder:Path) -> str:
 def find_model(folder:Path) -> Path:
     "Accept a network's folder, a run (the network it chose for use comes first), or an embedding set inside a run."
     for candidate in (folder, folder / "index" / "model", folder / "model", folder.parent / "model"):
-        if folder.is_dir() and (candidate / "model.json").exists():
+        if folder.is_dir() and (candidate / "model.json").exists() and not is_halfway(folder):
             return candidate
     raise FileNotFoundError(
         f"Expected a network (with model.json) in or beside {folder}, found none; "

@@ -1236,7 +1236,7 @@ class Presence:
 def presence_in(
     embeddings:EmbeddingSet, # The collection, with labels
     asks:np.ndarray, # Which images may ask: those of identities that training did not see, bool, shape (N,)
-) -> Presence|None: # None with fewer than twenty images, of which none could be one in twenty
+) -> Presence|None: # None with fewer than twenty images, of which none could be one in twenty, or with too many copies
     "Hide each identity from its own images, and find the distance at which few of them find somebody else."
     labels = embeddings.labels
     rows = np.flatnonzero(asks & ~pd.isna(labels))
@@ -1256,7 +1256,10 @@ def presence_in(
         return None
     # At the distance of the next stranger one too many would be let in, so it lies halfway to the one before.
     nearer = strangers[strangers < strangers[allowed]]
-    distance = float((nearer[-1] + strangers[allowed]) / 2) if len(nearer) else 0.0
+    before = nearer[-1] if len(nearer) else 0.0
+    distance = float((before + strangers[allowed]) / 2)
+    if not distance:  # so many are copies of somebody else that no distance tells them apart
+        return None
     return Presence(
         distance=distance,
         images=len(embeddings),
@@ -1337,6 +1340,12 @@ how_to_read = dict(
 )
 
 
+def gain_in_words(gain:Gain, tried:tuple, use_trained:bool) -> str:
+    "Say what the test shows; where cross-validation kept the frozen backbone, the trained network is the usual one."
+    how = ", by the usual recipe" if tried and not use_trained else ""
+    return f"From frozen to trained{how}: {gain}."
+
+
 @dataclass(eq=False)
 class Comparison:
     "The frozen backbone and the trained network, measured on the same images."
@@ -1384,7 +1393,7 @@ def compare_networks(
     say("4/4  closest images")
     save_comparison(out, comparison)
     say(f"\n{copies.above(scores)}\n")
-    say(f"{how_to_read[over]} From frozen to trained: {gain}.\n{choice.advice}.")
+    say(f"{how_to_read[over]} {gain_in_words(gain, choice.tried, choice.use_trained)}\n{choice.advice}.")
     return comparison
 
 # %% ../nbs/11_pipeline.ipynb #ch110002
@@ -1451,6 +1460,11 @@ def may_cross_validate(contest:Contest, predicted:Prediction, say:Say) -> bool:
     foreseen = foresee_folds(contest.train, contest.valid, predicted, contest.options)
     if foreseen.is_wanted:
         say(f"     {foreseen}")
+    elif contest.options.folds and contest.options.split_by == "image":
+        say("Note: no cross-validation: it divides identities, and here the images of each were divided")
+    elif contest.options.folds:
+        known = counted(foreseen.identities, "identity")
+        say(f"Note: no cross-validation: it takes at least {FEWEST} identities beside the test, got {known}")
     elif contest.options.folds is None and foreseen.identities >= FEWEST:
         say(f"Note: left out, as it is long: {foreseen}; --folds {USUAL_FOLDS} (folds={USUAL_FOLDS}) asks for it")
     return foreseen.is_wanted

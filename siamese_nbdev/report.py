@@ -33,6 +33,7 @@ from siamese_nbdev.pipeline import (
     Results,
     execute_plan,
     figures_of,
+    gain_in_words,
     identities_in,
     in_per_cent,
     need_labels,
@@ -141,6 +142,7 @@ caption{text-align:left;padding-bottom:.4rem}
 th,td{padding:.35rem 1.4rem .35rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th{overflow-wrap:normal}
 td{min-width:6rem}
+@media(max-width:30rem){th,td{padding-right:.6rem}td{min-width:0}table{font-size:.85rem}}
 thead th{color:var(--soft);font-weight:600}
 pre{background:var(--card);border-radius:6px;padding:.7rem 1rem;white-space:pre-wrap;font-size:.9rem;margin:1rem 0}
 .groups{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:1rem;padding:0;list-style:none}
@@ -389,7 +391,7 @@ def training_section(plan:Plan, results:Results) -> Section:
         drawn(draw_scores(scores, things), scores_in_words(scores)),
         Table(["", *shown_metrics.values()], rows, f"On the test {things}, with 95 % intervals over {things}"),
         Text("Rank-1 says how often the nearest image is right; mAP how far in front all right ones come."),
-        Text(f"{results.advice}. From frozen to trained: {results.gain_of_training()}."),
+        Text(f"{results.advice}. {gain_in_words(results.gain_of_training(), results.tried, results.use_trained)}"),
     ]
     if len(copies.pairs):
         blocks.append(Text(str(copies)))
