@@ -38,7 +38,7 @@ class Gain:
     @property
     def needed(self) -> int|None:
         "Estimate how many identities would tell this difference from chance: intervals narrow with the square root."
-        if not self.difference:
+        if self.difference <= 0:
             return None
         half = (self.high - self.low) / 2
         return math.ceil(self.identities * (half / self.difference) ** 2)

@@ -761,6 +761,9 @@ def from_cameras(images:pd.DataFrame) -> str:
     return " from two cameras" if knows_cameras else ""
 
 
+of_each_label = ", eight of each label or more, since a fifth of them is tested on, or split by label"
+
+
 def check_parts(
     images:pd.DataFrame, # Images with their `split`
     *,
@@ -779,7 +782,7 @@ def check_parts(
     if test and not answerable.any():
         raise InputError(
             f"Expected an identity in test with two images{from_cameras(asked)}, got none among {len(asked)} images, "
-            f"so nothing can be measured; add images{way_out}"
+            f"so nothing can be measured; add images{of_each_label if by == 'image' else ''}{way_out}"
         )
     try:
         audit_split(used, by=by)
@@ -1250,15 +1253,9 @@ def presence_in(
         strangers[start:start + 256] = np.where(is_own, np.inf, distances).min(axis=1)
         is_itself = some[:, None] == np.arange(len(labels))[None, :]
         own[start:start + 256] = np.where(is_own & ~is_itself, distances, np.inf).min(axis=1)
-    strangers = np.sort(strangers)
-    allowed = int(ABSENT_RATE * len(rows))
-    if not allowed or not np.isfinite(strangers[allowed]):
-        return None
-    # At the distance of the next stranger one too many would be let in, so it lies halfway to the one before.
-    nearer = strangers[strangers < strangers[allowed]]
-    before = nearer[-1] if len(nearer) else 0.0
-    distance = float((before + strangers[allowed]) / 2)
-    if not distance:  # so many are copies of somebody else that no distance tells them apart
+    distance = distance_of_presence(strangers)
+    found_rate = float((own <= distance).mean())
+    if not distance or not found_rate:  # nobody would ever be found
         return None
     return Presence(
         distance=distance,
@@ -1266,8 +1263,20 @@ def presence_in(
         queries=len(rows),
         identities=int(pd.Series(labels[rows]).nunique()),
         absent_rate=float((strangers <= distance).mean()),
-        found_rate=float((own <= distance).mean()),
+        found_rate=found_rate,
     )
+
+
+def distance_of_presence(strangers:np.ndarray) -> float:
+    "Return the distance within which few find a stranger; 0 where copies or too few images let no distance do so."
+    strangers = np.sort(strangers)
+    allowed = int(ABSENT_RATE * len(strangers))
+    if not allowed or not np.isfinite(strangers[allowed]):
+        return 0.0
+    # At the distance of the next stranger one too many would be let in, so it lies halfway to the one before.
+    nearer = strangers[strangers < strangers[allowed]]
+    before = nearer[-1] if len(nearer) else 0.0
+    return float((before + strangers[allowed]) / 2)
 
 
 def may_ask(embeddings:EmbeddingSet, use_trained:bool) -> np.ndarray:
@@ -1478,7 +1487,7 @@ def choose_by_folds(contest:Contest, backbone:"SiameseNet", say:Say) -> Choice:
     for recipe in recipes:
         gains[recipe] = cross_validate(
             frozen,
-            partial(train_and_embed, recipe, contest),
+            partial(train_and_embed, recipe, contest, say),
             seed=options.seed,
             folds=options.folds or USUAL_FOLDS,
             keep=contest.out / "folds" / recipe,
@@ -1487,9 +1496,16 @@ def choose_by_folds(contest:Contest, backbone:"SiameseNet", say:Say) -> Choice:
     return advise_recipe(gains)
 
 
-def train_and_embed(recipe:str, contest:Contest, others:pd.DataFrame, aside:pd.DataFrame) -> EmbeddingSet:
+def train_and_embed(
+    recipe:str, # How to train
+    contest:Contest, # Backbone, size and length
+    say:Say, # Told how far things are
+    others:pd.DataFrame, # Images to train on
+    aside:pd.DataFrame, # Images to embed
+) -> EmbeddingSet: # Of the images set aside
     "Train a network by a recipe on some images, in memory, and embed other ones."
     options = contest.options
+    say(f"     {recipe} recipe: {identities_in(aside)} set aside, training on {identities_in(others)}")
     model = new_network(contest.image_size, options, recipe)
     rate = recipes[recipe].learning_rate
     train_network(model, others, aside.head(0), contest.epochs_of(recipe), None, options, rate)
