@@ -593,7 +593,7 @@ def only_known(
             notes.append(f"only searched: {counted(int(rows.sum()), 'image')} {reason}, such as {first}")
         split = split.mask(rows)
     if lies := contradictions(images.loc[split.notna()]):
-        notes.append(f"{len(lies)} contradictions, one of each is wrong: {name_some(lies, 3)}")
+        notes.append(f"{counted(len(lies), 'contradiction')}, one of each is wrong: {name_some(lies, 3)}")
     return split
 
 # %% ../nbs/11_pipeline.ipynb #0320a5b2

@@ -534,14 +534,14 @@ def nearest_of(embeddings:EmbeddingSet, path:str, label:object) -> str:
 
 def duplicates_section(plan:Plan, results:Results) -> Section:
     "Show groups of files that are one picture."
-    across = " under different labels: one label is wrong" if plan.is_labelled else ""
+    wrong = " A label is wrong, or the labels differ in just that." if plan.is_labelled else ""
     pairs = results.duplicates
     words = f"No two pictures that lie close together are one{' under different labels' if plan.is_labelled else ''}."
     if len(pairs):
         count = counted(len(set(pairs["group"])), "group")
         words = (
-            f"{count} of files that seem to be one picture{across}: saved again, resized, brightened, mirrored or cut. "
-            f"All {counted(len(pairs), 'pair')} are in duplicates.csv."
+            f"{count} of files that seem to be one picture: saved again, resized, brightened, mirrored or cut.{wrong} "
+            f"In duplicates.csv: {counted(len(pairs), 'pair')}."
         )
     blocks:list[Block] = [Text(words)]
     groups = []
