@@ -151,8 +151,13 @@ def say(text:str) -> None:
     typer.echo(text[0].upper() + text[1:], err=True)
 
 
-def warn(text:str) -> None:
+def remark(text:str) -> None:
     "Say on stderr what the user should know."
+    typer.echo(f"Note: {in_shell_words(text)}", err=True)
+
+
+def warn(text:str) -> None:
+    "Say on stderr what may be wrong."
     typer.echo(f"Warning: {in_shell_words(text)}", err=True)
 
 
@@ -256,7 +261,7 @@ def run_command(
         set_aside(out)  # not before it is clear that a run can begin
         plan.save()
         for note in plan.notes:
-            warn(note)
+            remark(note)
         if not plan.is_labelled:
             typer.echo("\n".join(plan_lines(plan)))
         finish_run(plan, report)
@@ -530,7 +535,7 @@ def refuse_contradictions(found:"Found") -> None:
 def warn_of(notes:list[str]) -> None:
     "Say what the user should know."
     for note in notes:
-        warn(note)
+        remark(note)
 
 
 def warn_of_mirrors(model:"SiameseNet", images:"pd.DataFrame", strangers:"pd.DataFrame") -> None:
@@ -725,7 +730,7 @@ def evaluate_command(
         metric = index.metric
         answers = index.embeddings
         say(f"searched in {described(place, index)}")
-    scores = evaluate_retrieval(queries, answers, metric=metric)
+    scores = evaluate_retrieval(queries, answers, metric=metric, over=divided_by(embeddings))
     say_who_asked(scores)
     if as_json:
         typer.echo(json.dumps(scores.to_dict("index"), indent=1))
@@ -744,6 +749,19 @@ def tests_of(embeddings:"EmbeddingSet", place:Path) -> "EmbeddingSet":
     others = len(embeddings) - len(tests)
     say(f"the {len(tests):,} test images of {place} ask; its {others:,} other images do not")
     return tests
+
+
+def divided_by(folder:Path) -> str:
+    "Tell what a run divided, so that intervals draw it: images, where labels are kinds; say so then."
+    from siamese_nbdev.files import read_notes
+
+    if not (folder / "plan.json").exists():
+        return "label"
+    options = read_notes(folder / "plan.json", "the plan of a run").get("options")
+    if not isinstance(options, dict) or options.get("split_by") != "image":
+        return "label"
+    say("the run divided images, not labels, so intervals are over images, and speak of these labels alone")
+    return "image"
 
 
 def say_who_asked(scores:"pd.DataFrame") -> None:

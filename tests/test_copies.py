@@ -5,8 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
+from typer.testing import CliRunner
 
 from siamese_nbdev.checks import InputError
+from siamese_nbdev.cli import app
 from siamese_nbdev.embeddings import EmbeddingSet
 from siamese_nbdev.evaluation import near_duplicates
 from siamese_nbdev.pipeline import execute_plan, plan_run
@@ -68,6 +70,13 @@ def test_a_run_split_by_image(kinds, tmp_path):
     assert "intervals over identities" not in report
     with pytest.raises(InputError, match="split_by"):
         plan_run(kinds, tmp_path / "run", split_by="label")
+    # The command that measures again draws what the run divided.
+    done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "run"), "--json"])
+    names = ["value", "low", "high"]
+    figures = pd.DataFrame.from_dict(json.loads(done.stdout), orient="index").loc["rank_1"]
+    measured = results.scores["trained" if results.use_trained else "frozen"].loc["rank_1"]
+    assert "intervals are over images" in done.stderr
+    pd.testing.assert_series_equal(figures[names], measured[names], check_names=False)
 
 
 def test_equal_pictures_never_cross_a_split_by_image(kinds, tmp_path):
