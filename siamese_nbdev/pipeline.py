@@ -1254,8 +1254,8 @@ def presence_in(
         is_itself = some[:, None] == np.arange(len(labels))[None, :]
         own[start:start + 256] = np.where(is_own & ~is_itself, distances, np.inf).min(axis=1)
     distance = distance_of_presence(strangers)
-    found_rate = float((own <= distance).mean())
-    if not distance or not found_rate:  # nobody would ever be found
+    found_rate = float((own <= distance).mean()) if distance else 0.0
+    if not found_rate:  # nobody would ever be found
         return None
     return Presence(
         distance=distance,
