@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import KFold
 
 from siamese_nbdev.checks import counted
 from siamese_nbdev.embeddings import EmbeddingSet
@@ -158,6 +157,8 @@ def identity_folds(
     folds:int=4, # How many parts; fewer where each would hold less than two identities
 ) -> list[list[str]]: # The identities of each part
     "Deal identities into parts of about equal size."
+    from sklearn.model_selection import KFold
+
     parts = min(folds, len(names) // 2)
     ordered = np.array(sorted(names), dtype=object)
     return [list(ordered[part]) for _, part in KFold(parts, shuffle=True, random_state=seed).split(ordered)]

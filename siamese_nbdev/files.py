@@ -347,6 +347,8 @@ def settle_held(folder:Path) -> None:
 
 def check_digests(folder:Path, files:dict[str, str], advice:str) -> None:
     "Refuse files that are not those that were saved; `files` are names and digests."
+    if not isinstance(files, dict):
+        raise InputError(f"Expected names and digests of files in the notes of {folder}, got {files!r}; {advice}")
     for name, sha256 in files.items():
         file = find_file(folder, name)
         if not file.is_file():

@@ -1677,7 +1677,9 @@ def read_choice(out:Path) -> Choice:
     except (TypeError, ValueError) as error:
         file = out / "choice.json"
         raise InputError(f"Expected gains of recipes in {file}, got others ({error}); {advice}") from error
-    return Choice(notes["use_trained"], notes["advice"], notes.get("recipe", "usual"), tried)
+    recipe = notes.get("recipe", "usual")
+    check_choice("the recipe in choice.json", recipe, tuple(recipes))
+    return Choice(notes["use_trained"], notes["advice"], recipe, tried)
 
 
 def folder_of(out:Path, choice:Choice) -> Path:

@@ -265,6 +265,8 @@ def open_set(folder:str|Path, root:str|Path|None) -> OpenedSet:
 def check_vectors(vectors:np.ndarray, noted:dict|None, folder:Path) -> str:
     "Refuse vectors that are not those of the notes; returns the digest that is still to be checked."
     if noted is None: return ""  # saved by an earlier version
+    if not isinstance(noted, dict) or not {"dtype", "sha256", "sample"} <= set(noted):
+        raise changed_since(folder)
     is_small = vectors.nbytes <= CHECKED_AT_ONCE
     found = rows_digest(vectors) if is_small else sample_digest(vectors)
     if vectors.dtype.str != noted["dtype"] or found != noted["sha256" if is_small else "sample"]:

@@ -267,7 +267,9 @@ def test_an_extra_that_is_missing(here, shell, monkeypatch):
     status, _, errors = shell("run", "photos", "--no-labels", "--image-size", 64, 64, "--no-report")
     assert status == 0, errors
     index = Path("runs/photos/index/index.json")
-    index.write_text(json.dumps(json.loads(index.read_text()) | dict(kind="ivf")))
+    notes = json.loads(index.read_text()) | dict(kind="ivf")
+    del notes["sha256"]  # as an earlier version wrote it
+    index.write_text(json.dumps(notes))
     index.with_name("index.faiss").touch()
     monkeypatch.setitem(sys.modules, "faiss", None)
     status, _, errors = shell("search", "photos/a/0.png", "--index", "runs/photos")
