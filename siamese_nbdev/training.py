@@ -337,7 +337,7 @@ def plot_history(
             ax.plot([], [], color=color, label=f"{label}: not measured")
     ax.set(xlabel="epoch", ylabel="per cent", ylim=(0, 101))
     for axes in ax.figure.axes:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # there is no epoch 1.5
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # there is no epoch 1.5
     ax.legend()
     return ax
 
