@@ -5,14 +5,25 @@
 # %% auto #0
 __all__ = []
 
+# %% ../nbs/14_cli.ipynb #57a27002
+import os
+import signal
+import sys
+
+def stop_at_once(*_) -> None:
+    "End while the command is still being loaded; nothing has begun."
+    os.write(2, b"\nsiamese-nbdev: stopped; nothing had begun\n")
+    os._exit(130)
+
+
+if "siamese-nbdev" in os.path.basename(sys.argv[0]):  # called from a shell: loading the rest takes a moment
+    signal.signal(signal.SIGINT, stop_at_once)
+
 # %% ../nbs/14_cli.ipynb #1026c0e7
 import json
 import math
-import os
 import re
 import shlex
-import signal
-import sys
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version as package_version

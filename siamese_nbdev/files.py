@@ -42,7 +42,7 @@ def replacing(
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if is_about_another(error, temporary, path):
+        if is_said(error) or is_about_another(error, temporary, path):
             raise
         raise OSError(f"Could not write {path} ({reason(error)}); {what_to_do}") from error
     finally:
@@ -58,6 +58,11 @@ def reason(error:OSError) -> str:
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return "a file stands where its folder should be"
     return error.strerror or str(error)
+
+
+def is_said(error:OSError) -> bool:
+    "Tell whether an error is already a sentence of ours."
+    return str(error).startswith("Could not ")
 
 
 def is_about_another(error:OSError, *files:Path) -> bool:
@@ -269,6 +274,7 @@ def read_state(
     path:Path, # Checkpoint that we wrote
     needs:dict|tuple=(), # Entries that must be there, as `read_json` takes them
     *,
+    what:str="a checkpoint that fit wrote", # What was expected, for the message
     advice:str="delete it to start over from the first step", # What to do about a file that is damaged
 ) -> dict: # Its entries, on the processor
     "Read a checkpoint, and refuse one that is damaged or lacks an entry; code in it is never run."
@@ -280,10 +286,10 @@ def read_state(
         raise
     except Exception as error:  # of torch, of its zip reader, of its unpickler
         raise InputError(
-            f"Expected a checkpoint that fit wrote, but {path} cannot be read ({type(error).__name__}); {advice}"
+            f"Expected {what}, but {path} cannot be read ({type(error).__name__}); {advice}"
         ) from error
     if not isinstance(state, dict):
-        raise InputError(f"Expected a checkpoint that fit wrote in {path}, got {type(state).__name__}; {advice}")
+        raise InputError(f"Expected {what} in {path}, got {type(state).__name__}; {advice}")
     check_entries(path, state, needs, advice)
     return state
 
@@ -307,7 +313,7 @@ def switching(folder:str|Path, new:str=new_name) -> Iterator[Path]:
                     os.fsync(stream.fileno())
             os.replace(made, folder / next_name)
         except OSError as error:
-            if is_about_another(error, made, folder) and not is_within(error, folder):
+            if is_said(error) or is_about_another(error, made, folder) and not is_within(error, folder):
                 raise
             raise OSError(f"Could not write {folder} ({reason(error)}); {what_to_do}") from error
         finally:

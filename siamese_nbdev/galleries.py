@@ -702,7 +702,10 @@ class FaissBackend(ExactBackend, ABC):
 
     def save(self, folder:Path) -> None:
         with replacing(folder / "index.faiss") as file:
-            import_faiss().write_index(self.built, str(file))
+            try:
+                import_faiss().write_index(self.built, str(file))
+            except RuntimeError as error:  # its last words are those of the system: (No space left on device)
+                raise OSError(str(error).rpartition("(")[2].rstrip(")")) from error
 
     def load(self, folder:Path, gallery:np.ndarray, metric:str) -> None:
         self.built = read_faiss(folder / "index.faiss", gallery.shape)

@@ -3311,8 +3311,13 @@ def plan(
 def write_whole(path:Path, content:bytes) -> None:
     "Write a file so that nobody ever sees half of it."
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        raise OSError(
+            f"Could not write {path} ({error.strerror}); free some space and call again, what is rendered is kept"
+        ) from error
 
 
 def paint_people(
@@ -3372,8 +3377,11 @@ def work() -> None:
     recipe = recipe_of(job["recipe"])
     files = set(job["files"])
     rows = [row for row in plan(recipe) if row.file in files]
-    for name in paint_people(recipe, Path(job["folder"]), rows):
-        print(name, flush=True)
+    try:
+        for name in paint_people(recipe, Path(job["folder"]), rows):
+            print(name, flush=True)
+    except OSError as error:
+        sys.exit(str(error))
 
 
 def listen(
@@ -3429,6 +3437,8 @@ def check_ends(processes:list[subprocess.Popen[str]]) -> None:
     for process in processes:
         if process.wait():
             said = process.stderr.read().strip() if process.stderr else ""
+            if said.startswith("Could not write"):
+                raise OSError(said)
             raise RuntimeError(f"A renderer stopped early: {said[-500:]}. Call again to continue, or pass workers=1.")
 
 # %% ../nbs/appendix/pedestrians.ipynb #7a2c1f91

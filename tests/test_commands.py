@@ -301,6 +301,27 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     assert (tmp_path / "my run" / "index" / "index.json").exists()
 
 
+impatient = """
+import importlib.abc, os, signal, sys
+
+class Impatient(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == "typer": os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Impatient())
+sys.argv = ["siamese-nbdev", "--version"]
+from siamese_nbdev.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interruption_while_the_command_is_loaded():
+    done = subprocess.run([sys.executable, "-c", impatient], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130 and done.stdout == ""
+    assert done.stderr.strip() == "siamese-nbdev: stopped; nothing had begun"
+
+
 def test_results_do_not_mix(tmp_path):
     draw(tmp_path / "photos", ["ann", "bob", "cid", "dot"], images=3)
     done = command("run", "photos", "--out", "run", *quick, cwd=tmp_path)

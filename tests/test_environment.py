@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from counting import count
 from drawing import draw
 from torch.utils.data import dataloader
 
@@ -248,8 +249,9 @@ def test_damaged_notes(name, finished, tmp_path, monkeypatch):
     monkeypatch.chdir(finished)
     run = Path(shutil.copytree("run", tmp_path / "run"))  # to be resumed, and written to
     file = run / name
-    refused = 0
+    refused = tried = 0
     for content in damaged(file.read_text()):
+        tried += 1
         file.write_text(content)
         try:
             readers[name](run)
@@ -257,6 +259,7 @@ def test_damaged_notes(name, finished, tmp_path, monkeypatch):
             refused += 1
             assert "\n" not in str(error) and len(str(error)) < 1500, error
     assert refused >= 13, "those that are no JSON object at all"
+    count(f"notes {name}", times=tried, refused=refused)
 
 
 thresholds = [float("nan"), float("inf"), -0.1, None, "0.5", True]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from counting import count
 from PIL import Image
 
 from siamese_nbdev.checks import InputError
@@ -151,7 +152,7 @@ def kill_while_saving(what, tmp_path, people, kills):
     command = [sys.executable, "-c", killed_code, what, str(tmp_path), str(people), str(kills)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    print(what, done.stdout)
+    count(f"kill {what} over another one", times=kills, halfway=int(done.stdout.split()[2]))
 
 
 @has_kill
@@ -220,6 +221,7 @@ def kill_while_training(tmp_path, people, kills):
             assert len(history) == state["epoch"], "checkpoint and history are of two moments"
     end_of(start_fit(out, people))
     assert load_model(out / "model").model_id() == load_model(tmp_path / "whole" / "model").model_id()
+    count("kill training and its checkpoint", times=kills)
     states = [torch.load(run / "last.pt", weights_only=True) for run in (out, tmp_path / "whole")]
     for name, weight in states[0]["trainee"].items():
         assert torch.equal(weight, states[1]["trainee"][name])
@@ -313,7 +315,7 @@ def test_no_flipped_bit_goes_unnoticed(kind, flips, folders, tmp_path):
                 is_a_table_of_figures = name.name == "history.csv"  # the checkpoint holds it too
                 assert is_a_table_of_figures or same_numbers(found, right), f"{name}: other numbers"
             shutil.rmtree(copy)
-    print(f"{kind}: {tried} flips, {refused} refused, none with other numbers")
+    count(f"bits {kind}", times=tried, refused=refused)
     assert refused > tried / 2
 
 

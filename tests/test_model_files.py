@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from counting import count
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this system forks no processes")
 code = """
@@ -80,6 +81,7 @@ def test_killed_twenty_times_while_saving(tmp_path):
     found = lines(tmp_path, "kill")
     assert len(found) == 20 and any("True" in line for line in found), "no kill came in the middle of a save"
     assert {line.split(maxsplit=2)[2] for line in found} == {"model.json model.safetensors"}
+    count("kill saving a network over another one", times=20, halfway=sum("True" in line for line in found))
 
 
 @pytest.mark.parametrize("what", ["full", "locked"])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from counting import count
 from PIL import Image
 
 from siamese_nbdev.model import load_model
@@ -224,6 +225,7 @@ def test_run_killed_ten_times_ends_with_the_same_weights(data, whole, tmp_path, 
         check_equal(out, whole(kind))
         seed += 1
     assert len(seen) >= 3, seen
+    count(f"kill {kind} training at chosen places", times=kills)
 
 
 def test_finished_run_stays_as_it_is(data, whole):

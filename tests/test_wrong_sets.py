@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from counting import count
 
 from siamese_nbdev import (
     data,
@@ -149,6 +150,7 @@ def refused(call, *arguments):
         call(*arguments)
     assert type(caught.value) in (InputError, FileNotFoundError), repr(caught.value)
     assert str(caught.value).startswith("Expected "), str(caught.value)
+    count("calls", times=1)
 
 
 @pytest.mark.parametrize("name", of_a_set | of_several)

@@ -1,0 +1,21 @@
+"""Print the lowest versions that settings.ini allows, as pip reads them: `pip install $(python tools/lowest.py)`.
+
+The workflow tests with these once, and so does whoever changes a bound.
+"""
+import configparser
+import re
+from pathlib import Path
+
+top = Path(__file__).resolve().parent.parent
+
+
+def lowest(names: tuple[str, ...] = ("requirements", "faiss_requirements")) -> list[str]:
+    "Return each requirement with a lower bound, pinned to it."
+    settings = configparser.ConfigParser()
+    settings.read(top / "settings.ini", encoding="utf-8")
+    wanted = " ".join(settings["DEFAULT"][name] for name in names).split()
+    return [re.sub(r"^([^<>=]+)>=([^,<]+).*", r"\1==\2", each) for each in wanted]
+
+
+if __name__ == "__main__":
+    print(*lowest())
