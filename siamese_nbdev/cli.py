@@ -875,6 +875,48 @@ def find_model(folder:Path) -> Path:
         f"{how_to_finish(folder) or 'name it with --model'}"
     )
 
+# %% ../nbs/14_cli.ipynb #c1500002
+@app.command("serve", epilog=example("serve runs/photos"))
+def serve_command(
+    collection:Annotated[str, argument("A run, an embedding set, or a gallery elsewhere, such as lance:runs/gallery.")],
+    model:Annotated[Path|None, option("Network that made the set. Default: the one beside it.")]=None,
+    host:Annotated[str, option("Address to listen on; 0.0.0.0 is all of them, and needs a token.")]="127.0.0.1",
+    port:Annotated[int, option("Port to listen on; 0 takes one that is free.", min=0, max=65535)]=8000,
+    token:Annotated[str, typer.Option(
+        help="What callers must send. Others read it in a list of processes, but not in the environment.",
+        envvar="SIAMESE_NBDEV_TOKEN",
+        show_envvar=True,
+    )]="",
+    name:Annotated[list[str]|None, option(
+        "Name by which the server is called, such as photos.example.org; addresses and localhost are known."
+    )]=None,
+    read_only:Annotated[bool, option("Let nobody add pictures, or take any out.", "--read-only")]=False,
+    added:Annotated[Path|None, option("Folder for pictures that are added. Default: one beside the set.")]=None,
+):
+    """Serve a page to drop pictures into: search a collection, compare pictures, add some, take some out.
+
+    Programs ask the same over HTTP; /openapi.json describes how. Ctrl-C ends it.
+    """
+    from siamese_nbdev.server import Rules, check_listening, need_packages
+
+    need_packages()
+    check_listening(host, Rules(token))
+    if not re.match("[a-z]{2,}:", collection):
+        model = find_model(model or set_in(Path(collection)))
+    serve_at(host, port, collection, model=model, token=token, names=tuple(name or ()), read_only=read_only, added=added)
+
+
+def serve_at(host:str, port:int, collection:str, **options) -> None:
+    "Listen, say where, and answer until Ctrl-C."
+    from siamese_nbdev.serve import create_app
+    from siamese_nbdev.server import address_of, listen_on, serve_until_stopped
+
+    with listen_on(host, port) as listening:
+        served = create_app(collection, **options)
+        typer.echo(f"Open {address_of(listening)} in a browser; Ctrl-C ends this.")
+        sys.stdout.flush()
+        serve_until_stopped(served, listening)
+
 # %% ../nbs/14_cli.ipynb #1743c3d7
 @app.command("fetch", epilog=example("fetch omniglot"))
 def fetch_command(

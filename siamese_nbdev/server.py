@@ -13,6 +13,7 @@ import hmac
 import io
 import ipaddress
 import json
+import os
 import re
 import secrets
 import socket
@@ -137,7 +138,7 @@ def refuse_strangers(scope:dict, rules:Rules) -> None:
         raise Refusal(403, "Expected a request of this server's own page, got one of another site")
     client = (scope.get("client") or ("",))[0]
     if not rules.token and is_address(client) and not is_this_machine(client):
-        raise Refusal(403, "Expected a call from the machine itself; start the server with a token to be called by others")
+        raise Refusal(403, "Expected a call from this machine; start the server with a token for calls of others")
     if rules.token and not is_open:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), rules.token.encode()):
@@ -763,7 +764,7 @@ overflow-wrap:anywhere}
 color:inherit;font:inherit;padding:.5rem .8rem;cursor:pointer;min-height:3rem}
 .parts button:hover{text-decoration:underline;text-underline-offset:.3em}
 .parts [aria-current]{font-weight:600;border-bottom-color:currentColor}
-main{flex:1;padding-top:1.75rem;padding-bottom:3rem}
+main.inside{flex:1;padding-top:1.75rem;padding-bottom:3rem}
 h1{font-size:1.6rem;line-height:1.25;margin:0 0 1.1rem}
 h2{font-size:1rem;line-height:1.4;margin:1.5rem 0 .5rem}
 p{margin:.4rem 0}
@@ -786,9 +787,9 @@ display:block;width:3.5rem;height:4.5rem;overflow:hidden;color:var(--soft);font-
 .strip button[aria-pressed=true]{border-color:var(--brand);box-shadow:0 0 0 1px var(--brand)}
 .strip img{width:100%;height:100%;object-fit:contain;display:block}
 .asked{margin:0;background:var(--panel);border-radius:8px;padding:.75rem}
-.asked img{display:block;max-width:100%;max-height:16rem;margin:0 auto;border-radius:4px}
+.asked img{display:block;width:100%;height:14rem;object-fit:contain}
 .asked figcaption{color:var(--soft);font-size:.85rem;padding-top:.5rem}
-.asked+.drop,.again{min-height:0;margin-top:.6rem;padding:.6rem}
+.drop.again{min-height:0;margin-top:.6rem;padding:.6rem}
 .again svg{display:none}
 .row{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center;margin-top:.6rem}
 button.plain,button.main{font:inherit;font-size:.95rem;border-radius:6px;padding:.4rem .9rem;min-height:2.5rem;
@@ -798,8 +799,8 @@ button.plain:hover{border-color:var(--brand);color:var(--brand)}
 button.main{background:var(--brand);border:1px solid var(--brand);color:var(--on-brand);font-weight:600}
 button.main:hover{text-decoration:underline;text-underline-offset:.2em}
 button:disabled{opacity:.55;cursor:default}
-fieldset{border:0;padding:0;margin:0;min-width:0}
-legend{font-weight:600;padding:0;margin:1.5rem 0 .4rem}
+fieldset{border:0;padding:0;margin:1.5rem 0 0;min-width:0}
+legend{font-weight:600;padding:0}
 .field{display:block;margin:.5rem 0}
 .field span{display:block;color:var(--soft);font-size:.9rem}
 select,input[type=text],input[type=password]{font:inherit;width:100%;min-height:2.5rem;padding:.3rem .6rem;
@@ -807,6 +808,9 @@ border:1px solid var(--edge);border-radius:6px;background:var(--ground);color:va
 .ruler{margin:0 0 1.25rem}
 .ruler .head{display:flex;flex-wrap:wrap;align-items:baseline;gap:.1rem 1rem}
 .ruler label{font-weight:600}
+.noted{display:flex;flex-wrap:wrap;gap:.4rem;margin-left:auto}
+.noted button{font-size:.85rem!important;min-height:2rem!important;padding:.1rem .7rem!important}
+.noted [aria-pressed=true]{border-color:var(--accent);box-shadow:inset 0 -3px var(--accent)}
 .ruler output{font-variant-numeric:tabular-nums;font-weight:600;color:var(--brand)}
 .scale{position:relative;height:1.7rem;margin-top:.35rem;border-bottom:1px solid var(--edge)}
 .scale i,.ends button{position:absolute;left:calc(10px + (100% - 20px)*var(--at))}
@@ -824,20 +828,24 @@ margin:0 0 1.25rem}
 .wrong{background:var(--panel);border-left:4px solid var(--negative);border-radius:0 6px 6px 0;padding:.6rem 1.1rem;
 margin:0 0 1.25rem}
 .wrong strong{color:var(--negative)}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.75rem,1fr));gap:1rem;padding:0;margin:0;
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(7.75rem,1fr));gap:1rem;padding:0;margin:0;
 list-style:none}
 .card{background:var(--panel);border-radius:8px;padding:.6rem;display:flex;flex-direction:column;
 border:2px solid transparent;min-width:0}
 .card .shot{height:12rem;display:flex;align-items:center;justify-content:center;border-radius:4px;overflow:hidden}
-.card img{max-width:100%;max-height:100%;display:block;border-radius:3px}
+.card img{width:100%;height:100%;object-fit:contain;display:block}
 .card .line{display:flex;justify-content:space-between;gap:.5rem;margin:.5rem 0 0;font-variant-numeric:tabular-nums}
 .card .label{font-weight:600;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.card .more{color:var(--soft);font-size:.85rem;margin:0;min-height:1.35em}
+.card .more{color:var(--soft);font-size:.85rem;margin:0;min-height:1.55em;overflow:hidden;text-overflow:ellipsis;
+white-space:nowrap}
 .card.near{border-color:var(--positive)}
-.card .near-word{color:var(--positive);font-weight:600}
-.card.far .shot{opacity:.55}
+.card{position:relative}
+.card .near-word{position:absolute;top:.9rem;left:.9rem;background:var(--positive);color:var(--ground);font-weight:600;
+font-size:.8rem;line-height:1.5;border-radius:4px;padding:0 .45rem}
+.card .near-word:empty{display:none}
+.card.far .shot{opacity:.62}
 .card .row{margin-top:.35rem}
-.card button.plain{flex:1;padding:.2rem .4rem;font-size:.85rem;min-height:2.25rem}
+.card button.plain{flex:1 1 auto;padding:.2rem .4rem;font-size:.85rem;min-height:2.25rem;white-space:nowrap}
 .cut{grid-column:1/-1;display:flex;align-items:center;gap:.8rem;color:var(--soft);font-size:.9rem}
 .cut::before,.cut::after{content:"";flex:1;border-top:2px dashed var(--accent)}
 .waiting .shot,.waiting .line{background:var(--line);border-radius:4px}
@@ -849,8 +857,14 @@ border:2px solid transparent;min-width:0}
 .empty p{max-width:34rem;margin:.6rem auto}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:1.25rem;max-width:44rem}
 .pair .drop{min-height:12rem}
+.pair .drop.full{min-height:0;flex-direction:row;justify-content:flex-start;gap:.9rem;padding:.5rem .75rem}
+.pair .drop.full img{height:4.5rem}
+.answer{display:grid;grid-template-columns:minmax(0,44rem) minmax(0,1fr);gap:0 2rem;align-items:start;
+margin-top:1.25rem}
+.answer .verdict{grid-column:2;grid-row:1}
+.answer .alike{grid-column:1;grid-row:1}
 .pair figure{margin:0;background:var(--panel);border-radius:8px;padding:.75rem;text-align:center}
-.pair canvas{max-width:100%;max-height:24rem;border-radius:4px;touch-action:manipulation}
+.pair canvas{display:block;margin:0 auto;max-width:100%;max-height:26rem;border-radius:4px;touch-action:manipulation}
 .pair figcaption{color:var(--soft);font-size:.9rem;padding-top:.4rem}
 .key{display:flex;align-items:center;gap:.6rem;color:var(--soft);font-size:.9rem;flex-wrap:wrap}
 .key i{width:8rem;height:.8rem;border-radius:3px;border:1px solid var(--line);
@@ -866,14 +880,19 @@ footer{border-top:1px solid var(--line);background:var(--panel);color:var(--soft
 footer .inside{display:flex;flex-wrap:wrap;justify-content:space-between;gap:.2rem 1.5rem;padding-top:.8rem;
 padding-bottom:.8rem}
 footer p{margin:0}
+#list-filters{display:flex;flex-wrap:wrap;gap:0 1rem;margin:0 0 .5rem}
+#list-filters .field{flex:0 1 16rem}
+@media(max-width:64rem){.answer{grid-template-columns:minmax(0,1fr)}.answer .verdict,.answer .alike{grid-column:1;
+grid-row:auto}}
 @media(max-width:52rem){.columns{grid-template-columns:minmax(0,1fr);gap:1.25rem}.side{position:static}
-.asked{display:flex;gap:.8rem;align-items:center}.asked img{max-height:7rem;margin:0;flex:none;max-width:40%}
+.asked{display:flex;gap:.8rem;align-items:center}.asked img{height:7rem;width:auto;max-width:40%;flex:none}
 .asked figcaption{padding:0}.drop{min-height:7rem}}
-@media(max-width:30rem){.inside{padding:0 1rem}.bar .inside{padding-top:.5rem;gap:0 1rem}.parts{width:100%;
-justify-content:space-between}.parts button{padding:.4rem .5rem}main{padding-top:1.1rem}h1{font-size:1.35rem}
+@media(max-width:30rem){html{scroll-padding-top:6.5rem}
+.inside{padding:0 1rem}.bar .inside{padding-top:.5rem;gap:0 1rem}.parts{width:100%;
+justify-content:space-between}.parts button{padding:.4rem .5rem}main.inside{padding-top:1.1rem}h1{font-size:1.35rem}
 .grid{grid-template-columns:1fr 1fr;gap:.7rem}.card .shot{height:10rem}.pair{gap:.7rem}
 .pair figure{padding:.4rem}.adding{grid-template-columns:minmax(0,1fr)}.empty{padding:1.5rem 1rem}
-.pair .drop{padding:.8rem .4rem;min-height:10rem}}"""
+.pair .drop{padding:.8rem .4rem;min-height:10rem}.pair .drop.full{gap:.5rem}.noted{margin:.3rem 0}}"""
 
 # %% ../nbs/appendix/server.ipynb #sv000063
 page_body = """<!DOCTYPE html>
@@ -898,7 +917,8 @@ page_body = """<!DOCTYPE html>
 
 <section id="search" aria-labelledby="search-title"><h1 id="search-title">Which pictures are closest?</h1>
 <div class="columns"><div class="side">
-<figure class="asked" id="asked" hidden><img id="asked-picture" alt=""><figcaption id="asked-name"></figcaption></figure>
+<figure class="asked" id="asked" hidden><img id="asked-picture" alt="">
+<figcaption id="asked-name"></figcaption></figure>
 <label class="drop" id="ask"><svg viewBox="0 0 48 48" fill="none" stroke="currentColor" stroke-width="3"
 stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M24 31V8M15 16l9-9 9 9M7 29v11h34V29"/></svg>
 <span id="ask-words"><strong>Choose pictures</strong>, drop them anywhere, or paste</span>
@@ -910,7 +930,7 @@ stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M24 3
 <div>
 <div class="ruler" id="ruler" hidden><div class="head"><label for="limit">Near is up to</label>
 <output id="limit-value" for="limit"></output>
-<button type="button" class="plain" id="reset" hidden></button></div>
+<span class="noted" id="noted" role="group" aria-label="Measured distances"></span></div>
 <div class="scale" id="scale" aria-hidden="true"></div>
 <input type="range" id="limit" min="0" max="2" step="0.001" aria-describedby="rates">
 <div class="ends" aria-hidden="true"><span>0, the same picture</span><span id="end"></span></div>
@@ -933,13 +953,15 @@ stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M24 3
 <label class="drop" id="slot-1"><svg viewBox="0 0 48 48" fill="none" stroke="currentColor" stroke-width="3"
 stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d="M24 31V8M15 16l9-9 9 9M7 29v11h34V29"/></svg>
 <span><strong>Second picture</strong></span><input type="file" accept="image/*"></label></div>
-<div id="compared" hidden><h2 class="unseen">Answer</h2><div class="verdict" id="same" role="status"></div>
-<div id="alike"><p id="alike-words"></p>
+<p class="soft" id="compare-words">Choose two, or drop both here. Then you see whether they count as the same, how often
+that errs, and which places of one are like which of the other.</p>
+<div class="answer" id="compared" hidden><div class="verdict" id="same" role="status"></div>
+<div class="alike" id="alike"><p id="alike-words"></p>
 <div class="pair"><figure><canvas id="places-0" tabindex="0" role="img"></canvas><figcaption>first</figcaption></figure>
 <figure><canvas id="places-1" tabindex="0" role="img"></canvas><figcaption>second</figcaption></figure></div>
 <p class="key"><span>speaks against</span><i aria-hidden="true"></i><span>speaks for</span></p>
 <p class="soft" id="place-words" role="status"></p></div>
-<p class="soft" id="no-map" hidden></p></div></section>
+<p class="alike soft" id="no-map" hidden></p></div></section>
 
 <section id="pictures" aria-labelledby="pictures-title" hidden><h1 id="pictures-title">What is in the collection</h1>
 <form class="adding" id="adding"><label class="drop" id="add"><svg viewBox="0 0 48 48" fill="none" stroke="currentColor"
@@ -982,7 +1004,7 @@ function make(tag, attributes = {}, ...children) {
 const show = (id, is = true) => { byId(id).hidden = !is; };
 const number = (value) => value.toLocaleString("en");
 const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
-const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+const decimals = (value) => value.toFixed(3).replace(/^-(0\.0+)$/, "$1");
 function say(words) { byId("said").textContent = words; }
 function fail(error) {
   const [first, ...rest] = error.message.split(";");
@@ -1094,6 +1116,10 @@ function furnish() {
     make("datalist", { id: `known-${name}` },
       ...(about.columns[name] || []).map((value) => make("option", { value }))))));
   state.limit = about.limits.length ? about.limits[0].distance : 0;
+  const kinds = { presence: "in the collection", pair: "same pair" };
+  byId("noted").replaceChildren(...about.limits.map(({ distance, kind }) => make("button", { type: "button",
+    class: "plain", onclick: () => { state.limit = distance; byId("limit").value = distance; judge(); } },
+  `${kinds[kind]} ${distance.toFixed(3)}`)));
 }
 const who = () => {
   const network = state.about.network;
@@ -1152,10 +1178,11 @@ async function search(files) {
     byId("answered").textContent = `Answered by ${who()}: embedding ${took.embedding.toFixed(1)} ms, ` +
       `searching ${counted(answer.searched, "picture")} ${took.search.toFixed(1)} ms.`;
     drawFound();
+    if (matchMedia("(max-width: 52rem)").matches) byId("ruler").scrollIntoView();
   } catch (error) {
     if (turn !== state.turn) return;
     state.queries.forEach((query) => { query.hits = query.hits || []; });
-    for (const id of ["hits", "verdict", "ruler"]) show(id, false);
+    for (const id of ["hits", "verdict", "ruler", "onwards"]) show(id, false);
     show("nothing");
     fail(error);
   }
@@ -1164,6 +1191,7 @@ function drawAsked() {
   const query = state.queries[state.shown];
   byId("asked-picture").src = query.address;
   byId("asked-picture").alt = "The picture you asked with";
+  show("asked-picture");
   byId("asked-name").textContent = query.file.name || "pasted picture";
   show("asked");
   byId("ask").classList.add("again");
@@ -1220,7 +1248,7 @@ function cardOf(hit) {
   return make("li", { class: "card", "data-distance": hit.distance }, shot(hit.id, `Rank ${hit.rank}: ${name}`),
     make("p", { class: "line" }, make("span", { class: "label", title: name }, name),
       make("span", { title: "distance" }, hit.distance.toFixed(3))),
-    make("p", { class: "more" }, make("span", { class: "near-word" }), hit.camera ? ` camera ${hit.camera}` : ""),
+    make("p", { class: "more" }, hit.camera ? `camera ${hit.camera}` : ""), make("span", { class: "near-word" }),
     make("div", { class: "row" }, make("button", { type: "button", class: "plain", "aria-label": `Compare with ${name}`,
       onclick: () => compareWith(hit) }, "Compare")));
 }
@@ -1250,10 +1278,10 @@ function judge() {
   const noted = state.about.limits.find((limit) => Math.abs(limit.distance - state.limit) < 6e-4);
   const first = state.about.limits[0];
   byId("rates").textContent = noted ? noted.words : first
-    ? "You moved it here: how often that errs was never measured. The orange lines mark what was."
+    ? "You moved it here. How often that errs was never measured; the orange lines are where it was."
     : "Nothing was measured for this network, so where near ends is up to you.";
-  show("reset", Boolean(first) && !noted);
-  if (first) byId("reset").textContent = `Back to ${first.distance.toFixed(3)}`;
+  [...byId("noted").children].forEach((button, index) =>
+    button.setAttribute("aria-pressed", String(state.about.limits[index] === noted)));
 }
 
 // ---------------------------------------------------------------- compare
@@ -1269,6 +1297,7 @@ function setSlot(index, entry) {
   input.setAttribute("aria-label", `${index ? "Second" : "First"} picture: ${entry.name}. Choose another`);
   entry.address.then((address) => slot.replaceChildren(
     make("img", { src: address, alt: "" }), make("span", {}, make("strong", {}, "Choose another")), input));
+  slot.classList.add("full");
   if (state.pair[0] && state.pair[1]) compare();
 }
 function compareWith(hit) {
@@ -1283,6 +1312,7 @@ function compareWith(hit) {
 async function compare() {
   const pair = [...state.pair];
   show("wrong", false);
+  show("compare-words", false);
   show("compared");
   show("alike", false);
   show("no-map", false);
@@ -1333,11 +1363,12 @@ async function drawMap(map, pair) {
 function drawPlaces() {
   const { place, values, images } = state.map;
   const grids = [0, 1].map((side) => (place && place.side !== side ? sharesWith(place) : values[side]));
-  const whole = Math.max(...values.flat(2).map(Math.abs), 1e-9);
+  const largest = (numbers) => numbers.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
+  const whole = largest(values.flat(2));
   grids.forEach((grid, side) => {
     const canvas = byId(`places-${side}`);
     const isOther = place && place.side !== side;
-    const limit = isOther ? Math.max(...grid.flat().map(Math.abs), 1e-9) : whole;
+    const limit = isOther ? largest(state.map.shares.flat(3)) : whole;
     const ratio = images[side] ? images[side].naturalWidth / images[side].naturalHeight : grid[0].length / grid.length;
     canvas.height = 512;
     canvas.width = Math.round(Math.min(1024, 512 * ratio));
@@ -1385,8 +1416,8 @@ function choosePlace(side, row, column) {
   const bestRow = others.findIndex((line) => line.includes(best));
   const where = (line, at) => `row ${line + 1}, column ${at + 1}`;
   byId("place-words").textContent = `The place in ${where(place.row, place.column)} of the ` +
-    `${side ? "second" : "first"} adds ${grid[place.row][place.column].toFixed(3)} in all; most of it, ` +
-    `${best.toFixed(3)}, with ${where(bestRow, others[bestRow].indexOf(best))} of the other.`;
+    `${side ? "second" : "first"} adds ${decimals(grid[place.row][place.column])} in all; most of it, ` +
+    `${decimals(best)}, with ${where(bestRow, others[bestRow].indexOf(best))} of the other.`;
 }
 function allPlaces() {
   if (!state.map) return;
@@ -1410,7 +1441,12 @@ for (const side of [0, 1]) {
     event.preventDefault();
     const own = state.map.place && state.map.place.side === side;
     if (own) choosePlace(side, state.map.place.row + step[0], state.map.place.column + step[1]);
-    else choosePlace(side, 0, 0);
+    else {
+      const grid = state.map.values[side];
+      const best = Math.max(...grid.flat());
+      const row = grid.findIndex((line) => line.includes(best));
+      choosePlace(side, row, grid[row].indexOf(best));
+    }
   });
   canvas.addEventListener("blur", allPlaces);
 }
@@ -1431,7 +1467,8 @@ async function listPictures(afresh) {
   } catch (error) { fail(error); }
 }
 function drawList() {
-  byId("count").textContent = state.total ? `${number(state.list.length)} of ${counted(state.total, "picture")} shown.`
+  byId("count").textContent = state.total
+    ? `${number(state.list.length)} of ${counted(state.total, "picture")} shown, the newest first.`
     : "No picture here. Add some above, or choose other filters.";
   show("more", state.list.length < state.total);
   byId("list").replaceChildren(...state.list.map((entry) => {
@@ -1443,9 +1480,8 @@ function drawList() {
         make("button", { type: "button", class: "plain", "aria-label": `Compare ${name}, ${entry.name}`,
           onclick: () => { go("compare"); setSlot(state.pair[0] && !state.pair[1] ? 1 : 0, { id: entry.id, name }); } },
         "Compare"),
-        state.about.can_remove && make("button", { type: "button", class: "plain",
-          "aria-label": `Take ${name}, ${entry.name}, out of the collection`, onclick: () => takeOut(entry) }, "Take out")
-          || null));
+        state.about.can_remove ? make("button", { type: "button", class: "plain", onclick: () => takeOut(entry),
+          "aria-label": `Take ${name}, ${entry.name}, out of the collection` }, "Take out") : null));
   }));
 }
 async function takeOut(entry) {
@@ -1485,7 +1521,7 @@ function chooseToAdd(files) {
   } catch (error) { fail(error); return; }
   show("wrong", false);
   const names = state.toAdd.map((file) => file.name || "pasted picture").join(", ");
-  byId("add-words").replaceChildren(make("strong", {}, "Choose others"));
+  byId("add-words").replaceChildren(make("strong", {}, state.toAdd.length ? "Choose others" : "Add pictures"));
   for (const image of byId("add").querySelectorAll("img")) image.remove();
   if (state.toAdd.length) byId("add").prepend(make("img", { src: URL.createObjectURL(state.toAdd[0]), alt: "" }));
   byId("add").querySelector("svg").style.display = state.toAdd.length ? "none" : "";
@@ -1519,7 +1555,7 @@ async function addPictures() {
     await listPictures(true);
   } catch (error) {
     state.toAdd = state.toAdd.slice(added);
-    byId("add-note").textContent = added ? `${counted(added, "picture")} added, then it stopped.` : "Nothing was added.";
+    byId("add-note").textContent = `${counted(added, "picture")} added, then it stopped.`;
     byId("add-now").disabled = false;
     fail(error);
   }
@@ -1543,9 +1579,9 @@ addEventListener("dragover", (event) => {
   event.preventDefault();
   for (const drop of document.querySelectorAll(".drop")) drop.classList.toggle("over", drop.contains(event.target));
 });
-for (const name of ["dragleave", "drop"]) {
-  addEventListener(name, () => { for (const drop of document.querySelectorAll(".drop")) drop.classList.remove("over"); });
-}
+const notOver = () => { for (const drop of document.querySelectorAll(".drop")) drop.classList.remove("over"); };
+addEventListener("dragleave", notOver);
+addEventListener("drop", notOver);
 addEventListener("drop", (event) => {
   if (!isFiles(event) || !state.about) return;
   event.preventDefault();
@@ -1558,6 +1594,7 @@ addEventListener("paste", (event) => {
   const files = event.clipboardData ? event.clipboardData.files : [];
   if (files.length && state.about) take(files);
 });
+byId("asked-picture").addEventListener("error", () => show("asked-picture", false)); // of a kind not shown here
 byId("files").addEventListener("change", (event) => search(event.target.files));
 byId("add-files").addEventListener("change", (event) => chooseToAdd(event.target.files));
 for (const index of [0, 1]) {
@@ -1567,19 +1604,16 @@ for (const index of [0, 1]) {
   });
 }
 byId("limit").addEventListener("input", (event) => { state.limit = Number(event.target.value); judge(); });
-byId("reset").addEventListener("click", () => {
-  state.limit = state.about.limits[0].distance;
-  byId("limit").value = state.limit;
-  judge();
-  byId("limit").focus();
-});
 byId("keep").addEventListener("click", () => {
   const files = state.queries.map((query) => query.file);
   go("pictures");
   chooseToAdd(files);
   byId("add-fields").querySelector("input").focus();
 });
-byId("adding").addEventListener("submit", (event) => { event.preventDefault(); if (state.toAdd.length) addPictures(); });
+byId("adding").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (state.toAdd.length) addPictures();
+});
 byId("more").addEventListener("click", () => listPictures(false));
 byId("undo").addEventListener("click", () => {
   const undo = state.undo;
@@ -1785,6 +1819,47 @@ def add_changes(app:"FastAPI", desk:Desk) -> None:
         "Put a picture back that was taken out."
         return await desk.by_hand(restore_picture, desk, name)
 
+# %% ../nbs/appendix/server.ipynb #sv000076
+@dataclass(frozen=True)
+class Places:
+    "Where the parts of what is served lie."
+    collection:Path|None # Folder of the embedding set, where it is one
+    title:str # What the page calls the collection
+    network:Path|None # Folder of the network
+    added:Path|None # Folder for pictures that are added
+
+
+def places_of(collection:object) -> Places:
+    "Find the parts of a run, of an embedding set, or of a gallery elsewhere."
+    if not isinstance(collection, str | Path):
+        return Places(None, "a collection", None, None)
+    if re.match("[a-z]{2,}:", str(collection)):
+        return Places(None, re.split("[:/\\\\]", str(collection))[-1], None, None)
+    found = find_set(collection)
+    if not (found / "vectors.npy").is_file():
+        raise FileNotFoundError(
+            f"Expected a run or an embedding set (with vectors.npy), got {collection}; make one with embed_images or a run"
+        )
+    is_run = found.name in ("index", "embeddings") and found.resolve() != Path(collection).resolve()
+    whole = found.parent if is_run else found
+    candidates = (found, found / "model", whole / "model", found.parent / "model")
+    network = next((folder for folder in candidates if (folder / "model.json").is_file()), None)
+    added = whole / "added" if is_run else whole.with_name(f"{whole.name}-added")
+    return Places(found, whole.resolve().name, network, added)
+
+
+def need_model(model:object, folder:Path|None) -> tuple[Any, Path|None]:
+    "Open the network that was given, or that was found; returns it and its folder."
+    if model is not None and not isinstance(model, str | Path):
+        return model, folder
+    place = folder if model is None else Path(model)
+    if place is None:
+        raise InputError("Expected the network of the collection, found none beside it; name it with model=")
+    from siamese_nbdev.model import find_network, load_model
+
+    place = find_network(place)
+    return load_model(place), place
+
 # %% ../nbs/appendix/server.ipynb #sv000081
 def check_listening(host:str, rules:Rules) -> None:
     "Refuse to listen beyond this machine without a token."
@@ -1800,8 +1875,10 @@ def listen_on(host:str, port:int) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would take a port from another program
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(256)
     except OSError as error:
         raise InputError(
             f"Expected an address and a port that are free, got {host} and {port} ({error.strerror or error}); "
