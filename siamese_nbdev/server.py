@@ -326,7 +326,7 @@ class Names:
         with self.lock:
             path = self.paths.get(name)
         if path is None:
-            raise Refusal(404, "Expected the id of a picture in the collection, got another; GET /images lists them")
+            raise Refusal(404, "Expected the id of a picture in the collection, got another; list the images anew")
         return path
 
 # %% ../nbs/appendix/server.ipynb #sv000041
