@@ -36,7 +36,6 @@ from PIL import Image
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_distance, check_whole
 from siamese_nbdev.data import read_image
-from siamese_nbdev.dataset import resize
 from siamese_nbdev.embeddings import EmbeddingSet, embed_batch, embed_images
 from siamese_nbdev.files import replacing
 from siamese_nbdev.galleries import MissingPackage, is_missing, picture_of
@@ -582,7 +581,7 @@ def shrink(desk:Desk, picture:BinaryIO|str) -> np.ndarray:
     "Bring a picture that was sent, or named, to the network's size."
     if not isinstance(picture, str):
         return shrink_upload(desk, picture)
-    return resize(read_there(find_named(desk, picture)), desk.image_size)
+    return picture_of(read_there(find_named(desk, picture)), desk.image_size)
 
 
 def find_named(desk:Desk, name:str) -> Path:

@@ -42,7 +42,7 @@ def make_run(folder, images=4):
     write_notes(run / "index" / "presence.json", asdict(Presence(limit, **known)))
     rates = dict(target=0.01, false_accept_rate=0.01, low=0.002, high=0.03, true_accept_rate=0.9)
     counts = dict(different_pairs=1000, same_pairs=100, identities=6, pairs_needed=300)
-    save_threshold(run / "model", Threshold(limit, **rates, **counts, model_id=model.model_id()))
+    save_threshold(run / "model", Threshold(1.05 * limit, **rates, **counts, model_id=model.model_id()))
     return run
 
 

@@ -25,6 +25,7 @@ from PIL import Image
 from serving import make_run, people, photo
 
 from siamese_nbdev.checks import InputError
+from siamese_nbdev.cli import main
 from siamese_nbdev.model import load_model
 from siamese_nbdev.retrieval import Index
 from siamese_nbdev.serve import create_app, open_gallery
@@ -367,7 +368,7 @@ def serve_command(*words):
     return [sys.executable, "-c", code, "serve", *map(str, words)]
 
 
-def test_a_start_that_is_refused_is_one_line(made, tmp_path):
+def test_a_start_that_is_refused_is_one_line(made, tmp_path, monkeypatch, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -378,9 +379,12 @@ def test_a_start_that_is_refused_is_one_line(made, tmp_path):
             "Expected an embedding set": [tmp_path],
         }
         for words, arguments in cases.items():
-            done = subprocess.run(serve_command(*arguments), capture_output=True, text=True, timeout=60)
-            assert done.returncode == 2 and words in done.stderr, done.stderr
-            assert len(done.stderr.strip().splitlines()) == 1 and not done.stdout
+            monkeypatch.setattr(sys, "argv", ["siamese-nbdev", "serve", *map(str, arguments)])
+            with pytest.raises(SystemExit) as end:
+                main()
+            out, errors = capsys.readouterr()
+            assert end.value.code == 2 and words in errors and not out
+            assert len(errors.strip().splitlines()) == 1
 
 
 def test_without_the_extra_it_says_what_to_install(made, monkeypatch):
