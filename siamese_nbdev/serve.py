@@ -8,7 +8,7 @@ __all__ = ['open_gallery']
 # %% ../nbs/13_serve.ipynb #5e4e0004
 from pathlib import Path
 
-from siamese_nbdev.checks import InputError, check_choice
+from siamese_nbdev.checks import check_choice
 from siamese_nbdev.stores import Gallery, engine_at
 
 # %% ../nbs/13_serve.ipynb #5e4e0210
