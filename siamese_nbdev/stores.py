@@ -892,9 +892,9 @@ VECTOR = "own_vector"
 KEYS_AT_ONCE = 5000  # in one condition
 plain_word = re.compile("(?!own_|hex_)[a-z][a-z0-9_]*")
 words_of_engines = {  # of their languages for conditions
-    *("all and any as between by case cast create delete distinct drop else end exists false from group having").split(),
-    *("in index insert intersect into is join like limit not null on or order select set table then true").split(),
-    *("union update user using values when where with").split(),
+    *"all and any as between by case cast create delete distinct drop else end exists false from group".split(),
+    *"having in index insert intersect into is join like limit not null on or order select set table".split(),
+    *"then true union update user using values when where with".split(),
 }
 
 

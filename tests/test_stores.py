@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from living import batch
 
 from siamese_nbdev.checks import InputError
 from siamese_nbdev.embeddings import EmbeddingSet
@@ -26,22 +27,13 @@ engines = [
 ]
 places = dict(folder="{}/folder", lance="lance:{}/lance", milvus="milvus:{}/images.db")
 
-shared_code = """
+shared_code = f"""
 import sys
-import numpy as np, pandas as pd
-from siamese_nbdev.embeddings import EmbeddingSet
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import numpy as np
+from living import batch
 from siamese_nbdev.serve import open_gallery
-
-def batch(number, count=200, size=32):
-    "The images of one batch: what each vector is follows from the number of its image."
-    numbers = np.arange(number * count, (number + 1) * count)
-    vectors = np.random.default_rng(number).normal(size=(count, size)).astype(np.float32)
-    vectors[:, 0] = numbers
-    table = dict(path=[f"photos/{one}.jpg" for one in numbers], label=[f"{one % 50:04d}" for one in numbers])
-    return EmbeddingSet(vectors, pd.DataFrame(table), dict(model_id="pencil", flip=False))
-
 """
-exec(shared_code)
 adding_code = shared_code + """
 with open_gallery(sys.argv[1]) as gallery:
     for number in range(int(sys.argv[2]), int(sys.argv[3])):
