@@ -107,7 +107,8 @@ def check_asked(gallery, metric:str, chunk:int|None, device:str|None) -> None:
         )
     if chunk is not None or device is not None:
         raise InputError(
-            f"Expected a gallery to be searched where it is kept, got chunk={chunk} and device={device!r}; leave them out"
+            f"Expected a gallery to be searched where it is kept, got chunk={chunk} and device={device!r}; "
+            "leave them out"
         )
 
 

@@ -8,16 +8,21 @@ __all__ = []
 # %% ../nbs/appendix/stores.ipynb #sr000004
 import hashlib
 import json
+import logging
 import os
+import re
 import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -28,6 +33,7 @@ from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set
 from siamese_nbdev.files import digest, find_file, locked, read_json, switching, write_notes
 from siamese_nbdev.folders import list_images
 from siamese_nbdev.galleries import (
+    MissingPackage,
     Question,
     Wishes,
     embed_query,
@@ -109,6 +115,10 @@ class Engine(Protocol):
 
     def notes(self) -> Notes|None:
         "Return what was noted; None before the first images came."
+        ...
+
+    def root(self) -> str:
+        "Name the folder from which relative paths of hits start."
         ...
 
     def columns(self) -> list[str]:
@@ -304,8 +314,7 @@ class Gallery:
     @property
     def root(self) -> str:
         "Folder that relative paths of hits start from."
-        noted = self.engine.notes()
-        return os.getcwd() if noted is None else noted.start
+        return self.engine.root()
 
     def columns(
         self,
@@ -335,7 +344,12 @@ class Gallery:
         noted = self.need_notes()
         vectors = np.empty((0, noted.size), np.float32)
         manifest = empty_manifest(self.engine.columns())
-        return EmbeddingSet(vectors, manifest, dict(noted.meta), root=noted.start, is_clean=True)
+        return EmbeddingSet(vectors, manifest, dict(noted.meta), root=self.root, is_clean=True)
+
+    def as_set(self, rows:Rows) -> EmbeddingSet:
+        "Make a set of images that the engine handed out; paths as seen from the root."
+        paths = paths_from(rows.manifest["path"], self.need_notes().start, self.root)
+        return self.head().derive(rows.vectors, with_paths(rows.manifest, paths))
 
     def need_notes(self) -> Notes:
         "Return the notes, or refuse a gallery that nothing was added to."
@@ -405,8 +419,8 @@ class Gallery:
             texts = texts_wanted(column, wanted)
             if column == "path":
                 paths = [text for text in texts if text]
-                start = self.root
-                both = {*keys_of(paths, os.getcwd(), start), *keys_of(paths, start, start)}
+                start = self.need_notes().start
+                both = {*keys_of(paths, os.getcwd(), start), *keys_of(paths, self.root, start)}
                 conditions[KEY] = sorted(both)
             else:
                 cleaned = [clean_label(text) for text in texts if text]
@@ -419,10 +433,7 @@ class Gallery:
     ) -> EmbeddingSet:
         "Bring images into memory, in the order in which they came."
         parts = list(self.engine.read(self.conditions(where)))
-        head = self.head()
-        if not parts: return head
-        rows = join_rows(parts)
-        return head.derive(rows.vectors, rows.manifest)
+        return self.as_set(join_rows(parts)) if parts else self.head()
 
     def candidates(
         self,
@@ -441,7 +452,7 @@ class Gallery:
         pairs = zip(vectors, parts, strict=True)
         reach = np.array([reach_of(query, rows, searched, metric) for query, rows in pairs])
         rows = join_rows(parts)
-        return Proposal(self.head().derive(rows.vectors, rows.manifest), reach)
+        return Proposal(self.as_set(rows), reach)
 
     def search(
         self,
@@ -534,11 +545,11 @@ class Gallery:
         winners = []
         for rows in self.engine.read(conditions):
             part = join_rows([rows])
-            found, distances = search_among(asked, self.head().derive(part.vectors, part.manifest), self.metric)
+            found, distances = search_among(asked, self.as_set(part), self.metric)
             winners.append(part.take(np.unique(found[np.isfinite(distances)])))
         if not sum(map(len, winners)): return
         rows = join_rows(winners)
-        images = self.head().derive(rows.vectors, rows.manifest)
+        images = self.as_set(rows)
         found, distances = search_among(asked, images, self.metric)
         answers.fill(waiting, images, found, distances)
 
@@ -696,10 +707,10 @@ class FolderEngine:
     "A folder with an index; every change writes all of it anew."
     most = 10_000
 
-    def __init__(self, folder:Path, root:str|Path|None=None):
+    def __init__(self, folder:Path, place:str|Path|None=None):
         self.folder = find_set(folder)
         self.name = str(self.folder)
-        self.root = root
+        self.place = place  # where the pictures are now, if they have moved
         self.turn = threading.RLock()
         self.stamp:tuple|None = None
         self.shelved:Shelved|None = None
@@ -709,7 +720,7 @@ class FolderEngine:
         with self.turn:
             stamp = stamp_of(self.folder)
             if stamp != self.stamp:
-                self.shelved = None if stamp is None else open_shelved(self.folder, self.root)
+                self.shelved = None if stamp is None else open_shelved(self.folder, self.place)
                 self.stamp = stamp
             return self.shelved
 
@@ -729,6 +740,10 @@ class FolderEngine:
     def notes(self) -> Notes|None:
         shelved = self.held()
         return None if shelved is None else shelved.notes()
+
+    def root(self) -> str:
+        shelved = self.held()
+        return os.getcwd() if shelved is None else shelved.embeddings.root
 
     def columns(self) -> list[str]:
         shelved = self.held()
@@ -870,8 +885,490 @@ def read_signs(folder:Path, count:int) -> np.ndarray: # Text, shape (N,)
             return np.array(notes["signs"] + [None], dtype=object)[:-1]
     return np.array([""] * count + [None], dtype=object)[:-1]
 
+# %% ../nbs/appendix/stores.ipynb #sr000022
+ORDER = "own_order"
+SIGN = "own_sign"
+VECTOR = "own_vector"
+KEYS_AT_ONCE = 5000  # in one condition
+plain_word = re.compile("(?!own_|hex_)[a-z][a-z0-9_]*")
+words_of_engines = {  # of their languages for conditions
+    *"all and any as between by case cast create delete distinct drop else end exists false from group".split(),
+    *"having in index insert intersect into is join like limit not null on or order select set table".split(),
+    *"then true union update user using values when where with".split(),
+}
+
+
+def field_of(column:str) -> str:
+    "Name the field of a database for a column."
+    if plain_word.fullmatch(column) and column not in words_of_engines: return column
+    return f"hex_{column.encode().hex()}"
+
+
+def column_of(field:str) -> str:
+    "Name the column that a field of a database stands for."
+    return bytes.fromhex(field.removeprefix("hex_")).decode() if field.startswith("hex_") else field
+
+
+def in_parts(conditions:Conditions) -> Iterator[Conditions]:
+    "Cut conditions with very many keys into several."
+    keys = conditions.get(KEY)
+    if keys is None:
+        yield conditions
+        return
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        yield conditions | {KEY: keys[start:start + KEYS_AT_ONCE]}
+
+
+def notes_as_text(notes:Notes, home:str|None) -> str:
+    "Write notes as JSON; the start of paths as seen from the gallery's own folder, where it has one."
+    start = notes.start if home is None else relative(os.path.realpath(notes.start), os.path.realpath(home))
+    return json.dumps(asdict(notes) | dict(start=start, format=1))
+
+
+def notes_from_text(text:str, home:str|None, place:str|Path|None, name:str) -> Notes:
+    "Read notes from JSON; `place` is where the pictures are now, if they have moved."
+    kinds = dict(meta=dict, size=int, kind=str, metric=str, start=str, format=int)
+    noted = json.loads(text)
+    is_known = isinstance(noted, dict) and all(isinstance(noted.get(key), kind) for key, kind in kinds.items())
+    if not is_known or noted.pop("format") != 1:
+        raise InputError(
+            f"Expected a gallery in {name} that this version of siamese_nbdev understands, got other notes; "
+            "open it with the version that made it"
+        )
+    notes = Notes(**{key: noted[key] for key in kinds if key != "format"})
+    start = notes.start if home is None else os.path.normpath(os.path.join(os.path.realpath(home), notes.start))
+    return replace(notes, start=os.path.abspath(place) if place is not None else start)
+
+
+def frame_of(columns:dict[str, list]) -> pd.DataFrame:
+    "Make a manifest of text."
+    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
+
+
+def need_package(name:str, extra:str) -> ModuleType:
+    "Import a package, or say how to get it."
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingPackage(
+            f"Expected the package {name} for a gallery of this kind, found none; "
+            f"pip install \"siamese-nbdev[{extra}]\", or keep the gallery in a folder"
+        ) from error
+
+# %% ../nbs/appendix/stores.ipynb #sr000025
+FRAGMENTS = 64  # pieces of a table beyond which they are put together
+ENOUGH_FOR_LISTS = 10_000  # rows from which an index by lists is made
+
+
+class LanceEngine:
+    "A table of LanceDB, in a folder or an object store."
+    most = 10_000
+
+    def __init__(self, place:str, pictures:str|Path|None=None):
+        self.lancedb = need_package("lancedb", "lance")
+        self.place = place
+        self.name = f"lance:{place}"
+        self.pictures = pictures  # where they are now, if they have moved
+        self.home = None if "://" in place else place
+        self.here = os.getcwd()
+        self.opened:Any = None
+        self.noted:Notes|None = None
+
+    def table(self) -> Any:
+        "Open the table; None where there is none."
+        is_missing = self.home is not None and not os.path.isdir(os.path.join(self.home, "images.lance"))
+        if self.opened is None and not is_missing:
+            try:
+                self.opened = self.connect().open_table("images")
+            except (ValueError, FileNotFoundError):
+                return None
+        return self.opened
+
+    def connect(self) -> Any:
+        "Open the database, so that what others write is seen at once."
+        return self.lancedb.connect(self.place, read_consistency_interval=timedelta(0))
+
+    def notes(self) -> Notes|None:
+        if self.noted is None:
+            table = self.table()
+            if table is None: return None
+            text = (table.schema.metadata or {}).get(b"siamese_nbdev", b"null").decode()
+            self.noted = notes_from_text(text, self.home, self.pictures, self.name)
+        return self.noted
+
+    def root(self) -> str:
+        return self.here
+
+    def columns(self) -> list[str]:
+        table = self.table()
+        return [] if table is None else [column_of(name) for name in table.schema.names if not name.startswith("own_")]
+
+    def writing(self) -> AbstractContextManager:
+        return nullcontext() if self.home is None else locked(self.home)
+
+    def insert(self, rows:Rows, notes:Notes) -> None:
+        pyarrow = import_module("pyarrow")
+        table = self.table()
+        if table is None:
+            if notes.kind == "hnsw":
+                raise InputError("Expected kind 'exact' or 'ivf' for LanceDB, got 'hnsw'")
+            columns = list(rows.manifest)
+            noted = {"siamese_nbdev": notes_as_text(notes, self.home)}
+            schema = lance_schema(pyarrow, columns, notes.size).with_metadata(noted)
+            self.opened = self.connect().create_table("images", arrow_of(pyarrow, rows, columns, schema))
+        else:
+            known = self.columns()
+            new = [name for name in rows.manifest if name not in known]
+            if new:
+                table.add_columns({field_of(name): "CAST(NULL AS STRING)" for name in new})
+            columns = [*known, *new]
+            lines = arrow_of(pyarrow, rows, columns, lance_schema(pyarrow, columns, notes.size))
+            table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all().execute(lines)
+        self.tidy(notes)
+
+    def tidy(self, notes:Notes) -> None:
+        "Put small pieces together now and then, and make the index, where one is wanted."
+        table = self.table()
+        if table.stats()["fragment_stats"]["num_fragments"] > FRAGMENTS:
+            table.optimize()
+        is_wanted = notes.kind == "ivf" and not len(table.list_indices())
+        if is_wanted and table.count_rows() >= ENOUGH_FOR_LISTS:
+            metric = "l2" if notes.metric == "euclidean" else "cosine"
+            table.create_index(metric, vector_column_name=VECTOR, index_type="IVF_FLAT")
+
+    def delete(self, conditions:Conditions) -> int:
+        table = self.table()
+        return sum(table.delete(lance_filter(part) or "true").num_deleted_rows for part in in_parts(conditions))
+
+    def count(self, conditions:Conditions) -> int:
+        table = self.table()
+        if table is None: return 0
+        return sum(table.count_rows(lance_filter(part)) for part in in_parts(conditions))
+
+    def nearest(self, vectors:np.ndarray, fetch:int, conditions:Conditions) -> list[Rows]:
+        notes = self.notes()
+        assert notes is not None
+        condition = lance_filter(conditions)
+        fields = [KEY, ORDER, SIGN, VECTOR, *map(field_of, self.columns())]
+        found = []
+        for vector in vectors:
+            query = self.table().search(vector, vector_column_name=VECTOR)
+            query = query.distance_type("l2" if notes.metric == "euclidean" else "cosine").limit(fetch)
+            query = query.nprobes(LISTS_READ) if notes.kind == "ivf" else query.bypass_vector_index()
+            if condition is not None:
+                query = query.where(condition, prefilter=True)
+            found.append(rows_of_arrow(query.select([*fields, "_distance"]).to_arrow()))
+        return found
+
+    def read(self, conditions:Conditions, vectors:bool=True) -> Iterator[Rows]:
+        table = self.table()
+        if table is None: return
+        fields = [KEY, ORDER, SIGN, *([VECTOR] if vectors else []), *map(field_of, self.columns())]
+        for part in in_parts(conditions):
+            query = table.search()
+            condition = lance_filter(part)
+            query = query if condition is None else query.where(condition)
+            for batch in query.select(fields).to_batches(batch_size=READ_AT_ONCE):
+                if batch.num_rows:
+                    yield rows_of_arrow(batch)
+
+    def close(self) -> None:
+        self.opened = None
+
+
+LISTS_READ = 20  # of an index by lists
+
+
+def lance_filter(conditions:Conditions) -> str|None:
+    "Write conditions in SQL; None where there are none."
+    parts = []
+    for column, texts in conditions.items():
+        name = f"`{column if column == KEY else field_of(column)}`"
+        quoted = ["'" + text.replace("'", "''") + "'" for text in texts if text is not None]
+        ways = [f"{name} IN ({', '.join(quoted)})"] if quoted else []
+        if None in texts:
+            ways.append(f"{name} IS NULL")
+        parts.append(f"({' OR '.join(ways) or 'false'})")
+    return " AND ".join(parts) or None
+
+
+def lance_schema(pyarrow:Any, columns:list[str], size:int) -> Any:
+    "Describe the table."
+    fields = {KEY: pyarrow.string(), ORDER: pyarrow.int64(), SIGN: pyarrow.string()}
+    fields[VECTOR] = pyarrow.list_(pyarrow.float32(), size)
+    return pyarrow.schema(fields | {field_of(name): pyarrow.string() for name in columns})
+
+
+def arrow_of(pyarrow:Any, rows:Rows, columns:list[str], schema:Any) -> Any:
+    "Lay out rows as a table of Arrow."
+    values = np.ascontiguousarray(rows.vectors, np.float32).reshape(-1)
+    nothing = np.full(len(rows), None, dtype=object)
+    arrays = [
+        pyarrow.array(rows.keys, pyarrow.string()),
+        pyarrow.array(rows.order, pyarrow.int64()),
+        pyarrow.array(rows.signs, pyarrow.string()),
+        pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(values), rows.vectors.shape[1]),
+    ]
+    for name in columns:
+        texts = rows.manifest[name].to_numpy(object, na_value=None) if name in rows.manifest else nothing
+        arrays.append(pyarrow.array(texts, pyarrow.string()))
+    return pyarrow.table(arrays, schema=schema)
+
+
+def rows_of_arrow(table:Any) -> Rows:
+    "Read rows from a table or a batch of Arrow."
+    columns = {column_of(name): table[name].to_pylist() for name in table.schema.names if is_of_manifest(name)}
+    vectors = np.empty((table.num_rows, 0), np.float32)
+    if VECTOR in table.schema.names:
+        column = table[VECTOR]
+        flat = (column.combine_chunks() if hasattr(column, "combine_chunks") else column).flatten()
+        vectors = flat.to_numpy(zero_copy_only=False).reshape(table.num_rows, -1)
+    keys = np.array(table[KEY].to_pylist() + [None], dtype=object)[:-1]
+    signs = np.array(table[SIGN].to_pylist() + [None], dtype=object)[:-1]
+    return Rows(keys, np.array(table[ORDER].to_pylist(), np.int64), signs, vectors, frame_of(columns))
+
+
+def is_of_manifest(field:str) -> bool:
+    "Tell columns of the manifest from those that belong to the engine."
+    return not field.startswith(("own_", "_"))
+
+# %% ../nbs/appendix/stores.ipynb #sr000027
+strong = dict(consistency_level="Strong")  # what was written is seen at once
+NUMBERS_AT_ONCE = 2 ** 20  # of vectors, in one message to the server
+milvus_kinds = dict(
+    exact=("FLAT", {}, {}),
+    ivf=("IVF_FLAT", dict(nlist=128), dict(nprobe=16)),
+    hnsw=("HNSW", dict(M=16, efConstruction=200), dict(ef=64)),
+)
+open_files:dict[str, int] = {} # Files of milvus-lite that galleries of this process have open, and how many have
+
+
+class MilvusEngine:
+    "A collection of Milvus, in a file or on a server."
+    most = 16_000
+
+    def __init__(self, place:str, pictures:str|Path|None=None):
+        self.milvus = need_package("pymilvus", "milvus")
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it logs, it raises too
+        self.address, self.collection = milvus_place(place)
+        self.name = f"milvus:{place}"
+        self.pictures = pictures  # where they are now, if they have moved
+        self.home = None if "://" in place else os.path.dirname(os.path.abspath(place))
+        self.here = os.getcwd()
+        self.opened:Any = None
+        self.noted:Notes|None = None
+
+    def client(self) -> Any:
+        "Connect to the file or the server, once."
+        if self.opened is None:
+            if self.home is not None:
+                need_package("milvus_lite", "milvus")
+                os.makedirs(self.home, exist_ok=True)
+            try:
+                self.opened = self.milvus.MilvusClient(self.address, token=os.environ.get("MILVUS_TOKEN", ""))
+            except self.milvus.MilvusException as error:
+                raise self.no_answer(error) from error
+            if self.home is not None:
+                open_files[self.address] = open_files.get(self.address, 0) + 1
+        return self.opened
+
+    def no_answer(self, error:Exception) -> InputError:
+        "Put into words that nothing answers."
+        reason = " ".join(str(error).split())[:200]
+        if self.home is None:
+            return InputError(f"Expected a Milvus server at {self.address}, got no answer ({reason}); start it first")
+        return InputError(
+            f"Expected {self.address} to be free, got a file that another program has open, or that is damaged "
+            f"({reason}); wait until that program has ended, or use a server"
+        )
+
+    def is_there(self) -> bool:
+        "Tell whether there is a collection; nothing is made by asking."
+        if self.home is not None and not os.path.exists(self.address): return False
+        return self.client().has_collection(self.collection)
+
+    def properties(self) -> dict:
+        "Read what is noted beside the collection."
+        return self.client().describe_collection(self.collection).get("properties") or {}
+
+    def notes(self) -> Notes|None:
+        if self.noted is None:
+            if not self.is_there(): return None
+            self.client().load_collection(self.collection)  # a file that was opened again waits to be told
+            text = self.properties().get("siamese_nbdev", "null")
+            self.noted = notes_from_text(text, self.home, self.pictures, self.name)
+        return self.noted
+
+    def need_notes(self) -> Notes:
+        "Return the notes of a collection that is there."
+        noted = self.notes()
+        assert noted is not None
+        return noted
+
+    def root(self) -> str:
+        return self.here
+
+    def columns(self) -> list[str]:
+        if self.notes() is None: return []
+        return json.loads(self.properties()["siamese_nbdev.columns"])
+
+    def writing(self) -> AbstractContextManager:
+        return nullcontext()  # the engine puts writers in order
+
+    def create(self, notes:Notes, columns:list[str]) -> None:
+        "Make the collection."
+        types = self.milvus.DataType
+        schema = self.milvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=True)
+        schema.add_field(KEY, types.VARCHAR, is_primary=True, max_length=64)
+        schema.add_field(ORDER, types.INT64)
+        schema.add_field(SIGN, types.VARCHAR, max_length=256)
+        schema.add_field(VECTOR, types.FLOAT_VECTOR, dim=notes.size)
+        index = self.client().prepare_index_params()
+        name, parameters, _ = milvus_kinds[notes.kind]
+        metric = "L2" if notes.metric == "euclidean" else "COSINE"
+        index.add_index(VECTOR, index_type=name, metric_type=metric, params=parameters)
+        self.client().create_collection(
+            self.collection,
+            schema=schema,
+            index_params=index,
+            properties={
+                "siamese_nbdev": notes_as_text(notes, self.home),
+                "siamese_nbdev.columns": json.dumps(columns),
+            },
+            **strong,
+        )
+
+    def insert(self, rows:Rows, notes:Notes) -> None:
+        wanted = list(rows.manifest)
+        if not self.is_there():
+            self.create(notes, wanted)
+        known = self.columns()
+        new = [name for name in wanted if name not in known]
+        if new:
+            columns = json.dumps([*known, *new])
+            self.client().alter_collection_properties(self.collection, {"siamese_nbdev.columns": columns})
+        lines = lines_of(rows)
+        step = max(1, NUMBERS_AT_ONCE // notes.size)
+        for start in range(0, len(lines), step):
+            self.client().upsert(self.collection, lines[start:start + step])
+
+    def delete(self, conditions:Conditions) -> int:
+        keys = [key for rows in self.read(conditions, vectors=False) for key in rows.keys]
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            self.client().delete(self.collection, ids=keys[start:start + KEYS_AT_ONCE])
+        return len(keys)
+
+    def count(self, conditions:Conditions) -> int:
+        if self.notes() is None: return 0
+        counts = []
+        for part in in_parts(conditions):
+            options = dict(filter=milvus_filter(part), output_fields=["count(*)"], **strong)
+            counts.append(self.client().query(self.collection, **options)[0]["count(*)"])
+        return sum(counts)
+
+    def nearest(self, vectors:np.ndarray, fetch:int, conditions:Conditions) -> list[Rows]:
+        notes = self.need_notes()
+        columns = self.columns()
+        parameters = dict(milvus_kinds[notes.kind][2])
+        if "ef" in parameters:
+            parameters["ef"] = max(parameters["ef"], fetch)
+        answers = self.client().search(
+            self.collection,
+            data=list(vectors),
+            anns_field=VECTOR,
+            limit=fetch,
+            filter=milvus_filter(conditions),
+            search_params=dict(params=parameters),
+            output_fields=[KEY, ORDER, SIGN, VECTOR, *map(field_of, columns)],
+            **strong,
+        )
+        found = [[dict(hit["entity"]) | {KEY: hit.get(KEY, hit.get("id"))} for hit in hits] for hits in answers]
+        return [rows_of_lines(lines, columns, notes.size) for lines in found]
+
+    def read(self, conditions:Conditions, vectors:bool=True) -> Iterator[Rows]:
+        notes = self.notes()
+        if notes is None: return
+        columns = self.columns()
+        size = notes.size if vectors else 0
+        fields = [KEY, ORDER, SIGN, *([VECTOR] if vectors else []), *map(field_of, columns)]
+        step = max(1, min(self.most, 4 * NUMBERS_AT_ONCE // max(64, size)))
+        for part in in_parts(conditions):
+            condition = milvus_filter(part) or f'{KEY} != ""'
+            options = dict(filter=condition, output_fields=fields, batch_size=step, **strong)
+            pages = self.client().query_iterator(self.collection, **options)
+            while lines := pages.next():
+                yield rows_of_lines(lines, columns, size)
+            pages.close()
+
+    def close(self) -> None:
+        if self.opened is None: return
+        self.opened.close()
+        self.opened = None
+        if self.home is None: return
+        open_files[self.address] -= 1
+        if not open_files[self.address]:
+            import_module("milvus_lite.server_manager").server_manager_instance.release_server(self.address)
+
+
+def milvus_place(place:str) -> tuple[str, str]:
+    "Tell the address of a server, or a file, from the name of the collection."
+    if "://" not in place:
+        if not place.endswith(".db"):
+            raise InputError(
+                f"Expected milvus:folder/file.db or milvus:http://host:port/collection, got milvus:{place}; "
+                "a file of milvus-lite ends in .db"
+            )
+        return os.path.abspath(place), "images"
+    address, _, collection = place.rpartition("/")
+    if address.endswith(("/", ":")) or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", collection):
+        raise InputError(
+            f"Expected milvus:http://host:port/collection, the collection of letters, digits and _, got milvus:{place}"
+        )
+    return address, collection
+
+
+def milvus_filter(conditions:Conditions) -> str:
+    "Write conditions in the language of Milvus; empty where there are none."
+    parts = []
+    for column, texts in conditions.items():
+        name = column if column == KEY else field_of(column)
+        quoted = [json.dumps(text, ensure_ascii=False) for text in texts if text is not None]
+        ways = [f"{name} in [{', '.join(quoted)}]"] if quoted else []
+        if None in texts:
+            ways.append(f"not (exists {name})")
+        parts.append(f"({' or '.join(ways)})" if ways else f'{KEY} == ""')
+    return " and ".join(parts)
+
+
+def lines_of(rows:Rows) -> list[dict]:
+    "Lay out rows as Milvus takes them; what is missing is left out."
+    columns = {field_of(name): rows.manifest[name].to_numpy(object, na_value=None) for name in rows.manifest}
+    lines = []
+    for row in range(len(rows)):
+        known = {name: texts[row] for name, texts in columns.items() if texts[row] is not None}
+        own = {KEY: rows.keys[row], ORDER: int(rows.order[row]), SIGN: rows.signs[row], VECTOR: rows.vectors[row]}
+        lines.append(own | known)
+    return lines
+
+
+def rows_of_lines(lines:list[dict], columns:list[str], size:int) -> Rows:
+    "Read rows as Milvus hands them out."
+    texts = {name: [line.get(field_of(name)) for line in lines] for name in columns}
+    vectors = np.array([line[VECTOR] for line in lines] if size else [], np.float32)
+    keys = np.array([line[KEY] for line in lines] + [None], dtype=object)[:-1]
+    signs = np.array([line[SIGN] for line in lines] + [None], dtype=object)[:-1]
+    order = np.array([line[ORDER] for line in lines], np.int64)
+    return Rows(keys, order, signs, vectors.reshape(len(lines), size), frame_of(texts))
+
 # %% ../nbs/appendix/stores.ipynb #sr000051
 def engine_at(where:str|Path, root:str|Path|None=None) -> Engine:
     "Open the engine that a name stands for."
-    folder = check_path("a folder with a gallery", where)
-    return FolderEngine(folder, root)
+    name, _, place = os.fspath(where).partition(":") if isinstance(where, (str, os.PathLike)) else ("", "", "")
+    if name in ("lance", "milvus"):
+        if not place:
+            raise InputError(f"Expected a place after {name}:, such as {name}:{examples[name]}, got nothing")
+        return LanceEngine(place, root) if name == "lance" else MilvusEngine(place, root)
+    return FolderEngine(check_path("a folder with a gallery", where), root)
+
+
+examples = dict(lance="runs/gallery", milvus="runs/gallery.db")
