@@ -963,7 +963,7 @@ def serve_command(
 
     need_packages()
     check_listening(host, Rules(token))
-    if not re.match("[a-z]{2,}:", collection):
+    if model is not None or not is_database(collection):
         model = find_model(model or set_in(Path(collection)))
     serve_at(host, port, collection, model=model, token=token, names=tuple(name or ()), read_only=read_only, added=added)
 

@@ -347,9 +347,11 @@ def presence_limit(place:Path|None, images:int, metric:str) -> Limit|None:
     return Limit(presence.distance, "presence", f"{words[0].upper()}{words[1:]}{now}.")
 
 
-def pair_threshold(folder:Path|None, metric:str, flip:bool) -> Threshold|None:
+def pair_threshold(model:object, folder:Path|None, metric:str, flip:bool) -> Threshold|None:
     "Read the threshold noted with a network, where it is about the distances of this collection."
-    threshold = None if folder is None else noted_threshold(folder)
+    threshold = getattr(model, "threshold", None)  # of an encoder
+    if not isinstance(threshold, Threshold):
+        threshold = None if folder is None else noted_threshold(folder)
     return threshold if threshold and (threshold.metric, threshold.flip) == (metric, flip) else None
 
 
@@ -397,7 +399,7 @@ class Desk:
             check_same_model(dict(model_id=self.model_id), meta)
         self.flip = bool(meta.get("flip", False))
         self.metric = getattr(self.gallery, "metric", "euclidean")
-        self.threshold = pair_threshold(self.folder, self.metric, self.flip)
+        self.threshold = pair_threshold(self.model, self.folder, self.metric, self.flip)
         self.columns = columns_to_show(self.gallery)
 
     @property
@@ -1832,8 +1834,8 @@ def places_of(collection:object) -> Places:
     "Find the parts of a run, of an embedding set, or of a gallery elsewhere."
     if not isinstance(collection, str | Path):
         return Places(None, "a collection", None, None)
-    if re.match("[a-z]{2,}:", str(collection)):
-        return Places(None, re.split("[:/\\\\]", str(collection))[-1], None, None)
+    if str(collection).startswith(("lance:", "milvus:")):
+        return Places(None, Path(str(collection).partition(":")[2]).name, None, None)
     found = find_set(collection)
     if not (found / "vectors.npy").is_file():
         raise FileNotFoundError(

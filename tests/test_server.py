@@ -21,6 +21,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from serving import make_run, people, photo
 
@@ -30,6 +31,7 @@ from siamese_nbdev.model import load_model
 from siamese_nbdev.retrieval import Index
 from siamese_nbdev.serve import create_app, open_gallery
 from siamese_nbdev.server import need_packages, page_script, page_style, whole_page
+from siamese_nbdev.verification import load_threshold
 
 pytest.importorskip("fastapi", reason='needs the extra: pip install "siamese-nbdev[serve]"')
 from starlette.testclient import TestClient  # noqa: E402
@@ -418,6 +420,35 @@ def test_an_empty_collection_can_be_filled(tmp_path, made):
         assert search(client, photo("ann", 1)).json()["queries"][0]["hits"][0]["label"] == "ann"
         assert client.delete(f"/images/{name}").json() == dict(images=0)
         assert client.post(f"/images/{name}/restore").json() == dict(images=1)
+
+
+class Exported:
+    "What stands in for a network that was exported: it embeds bytes, without torch."
+    normalize = True
+    config = dict(backbone="exported")
+
+    def __init__(self, network, threshold):
+        self.network = network.eval()
+        self.image_size = network.image_size
+        self.threshold = threshold
+
+    def model_id(self):
+        return self.network.model_id()
+
+    def embed(self, images):
+        with torch.inference_mode():
+            return self.network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255).numpy()
+
+
+def test_an_encoder_answers_as_the_network_does(made, asked):
+    network = load_model(made / "model")
+    with client_of(made, model=Exported(network, load_threshold(made / "model")), read_only=True) as client:
+        assert client.get("/about").json()["network"]["name"] == "exported"
+        own, other = (search(one, photo("ann", 9)).json()["queries"][0]["hits"] for one in (client, asked))
+        assert [hit["name"] for hit in own] == [hit["name"] for hit in other]
+        np.testing.assert_allclose([hit["distance"] for hit in own], [hit["distance"] for hit in other], atol=1e-5)
+        pair = client.post("/verify", files=dict(first=photo("ann", 9), second=photo("ann"))).json()
+        assert pair["is_same"] and pair["map"] is None and "exported" in pair["why_no_map"]
 
 
 # ---------------------------------------------------------------- a real server
