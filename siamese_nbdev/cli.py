@@ -965,7 +965,8 @@ def serve_command(
     check_listening(host, Rules(token))
     if model is not None or not is_database(collection):
         model = find_model(model or set_in(Path(collection)))
-    serve_at(host, port, collection, model=model, token=token, names=tuple(name or ()), read_only=read_only, added=added)
+    names = tuple(name or ())
+    serve_at(host, port, collection, model=model, token=token, names=names, read_only=read_only, added=added)
 
 
 def serve_at(host:str, port:int, collection:str, **options) -> None:

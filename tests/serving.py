@@ -29,7 +29,8 @@ def make_run(folder, images=4):
     cameras = [str(number % 2 + 1) for number in range(len(paths))]
     manifest = pd.DataFrame(dict(path=map(str, paths), label=[path.parent.name for path in paths], camera=cameras))
     torch.manual_seed(0)
-    net = SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 64), embedding_size=16, head="batchnorm_linear")
+    kind = dict(image_size=(64, 64), head="batchnorm_linear", embedding_size=16)
+    net = SiameseNet("test_efficientnet", pretrained=False, **kind)
     run = folder / "run"
     save_model(net, run / "model")
     model = load_model(run / "model")

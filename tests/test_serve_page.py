@@ -43,6 +43,11 @@ def run(tmp_path):
     return make_run(tmp_path)
 
 
+def sent(content, name="a.png"):
+    "Describe a file that is chosen."
+    return dict(name=name, mimeType="image/png", buffer=content)
+
+
 class Seen:
     "A page in a browser, and everything that it asked for or complained about."
     def __init__(self, chromium, served, width=1280, scheme="light", path="/"):
@@ -71,8 +76,7 @@ class Seen:
 
     def ask(self, *contents):
         "Choose pictures to search with, and wait for the answer."
-        files = [dict(name=f"{number}.png", mimeType="image/png", buffer=content) for number, content in enumerate(contents)]
-        self.page.set_input_files("#files", files)
+        self.page.set_input_files("#files", [sent(content, f"{number}.png") for number, content in enumerate(contents)])
         self.page.wait_for_selector("#hits .card[data-distance]")
 
     def until(self, expression):
@@ -140,13 +144,13 @@ def test_errors_are_sentences(chromium, run):
         seen.page.set_input_files("#files", dict(name="a.svg", mimeType="image/svg+xml", buffer=b"<svg onload='x()'/>"))
         seen.page.wait_for_selector("#wrong:not([hidden])")
         assert "Expected a picture that can be read" in seen.text("#wrong") and "/" not in seen.text("#wrong")
-        seen.page.set_input_files("#files", [dict(name=f"{n}.png", mimeType="image/png", buffer=photo()) for n in range(9)])
+        seen.page.set_input_files("#files", [sent(photo())] * 9)
         seen.until("document.getElementById('wrong').textContent.includes('at most 8')")
         seen.ask(photo("ann"))
         assert not seen.page.locator("#wrong").is_visible()
         served.process.kill()
         served.process.wait()
-        seen.page.set_input_files("#files", dict(name="b.png", mimeType="image/png", buffer=photo("bob")))
+        seen.page.set_input_files("#files", sent(photo("bob")))
         seen.until("document.getElementById('wrong').textContent.includes('still running')")
 
 
@@ -166,7 +170,7 @@ def test_compare_and_its_map(chromium, run):
         assert seen.text("#place-words") == ""
         seen.page.locator("#places-0").hover()
         assert "of the first adds" in seen.text("#place-words")
-        seen.page.set_input_files("#slot-1 input", dict(name="z.png", mimeType="image/png", buffer=photo("zoe")))
+        seen.page.set_input_files("#slot-1 input", sent(photo("zoe")))
         seen.until("document.getElementById('same').textContent.startsWith('Different.')")
 
 

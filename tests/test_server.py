@@ -180,8 +180,8 @@ def test_pictures_are_shown_by_id_alone(asked, made):
     assert answer.headers["content-type"] == "image/jpeg"
     assert Image.open(io.BytesIO(answer.content)).format == "JPEG"
     inside = next((made.parent / "photos").rglob("*.png"))
-    climbing = ["..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", str(inside).replace("/", "%2f"), "0" * 24, "%00", "a" * 5000]
-    for name in climbing:
+    climbing = ["..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", str(inside).replace("/", "%2f")]
+    for name in [*climbing, "0" * 24, "%00", "a" * 5000]:
         assert asked.get(f"/images/{name}").status_code == 404
         assert asked.delete(f"/images/{name}").status_code == 404
     assert asked.get("/images/../../etc/passwd").status_code == 404
