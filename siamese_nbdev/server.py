@@ -515,7 +515,8 @@ def search_pictures(desk:Desk, files:list[BinaryIO], top_k:int, where:str) -> di
     started = time.perf_counter()
     if searched:
         names = [f"image {number}" for number in range(1, len(files) + 1)]
-        query = EmbeddingSet(embedded.vectors, pd.DataFrame(dict(path=names)), own_meta(desk))
+        manifest = pd.DataFrame(dict(path=names), dtype="str")
+        query = EmbeddingSet(embedded.vectors, manifest, own_meta(desk), is_clean=True)
         query.files[:] = None  # they are no files
         hits = desk.gallery.search(query, top_k=top_k, where=wanted)
         for hit in hits.to_dict("records"):
