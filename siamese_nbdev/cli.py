@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # what a command works with is imported where it runs: help a
     from siamese_nbdev.model import SiameseNet
     from siamese_nbdev.pipeline import Depth, Found, Plan, RunOptions
     from siamese_nbdev.retrieval import Index
+    from siamese_nbdev.stores import Gallery
     from siamese_nbdev.verification import Threshold
 
 # %% ../nbs/14_cli.ipynb #a5a4eace
@@ -79,7 +80,11 @@ csv_columns = (
 labelled_folder = f"Folder with one sub-folder per identity, or {csv_columns}."
 default_backbone = "tf_efficientnet_lite0"
 default_seed = 42
-searched_set = "Embedding set to search, or a run such as runs/demo, which stands for its index."
+searched_set = (
+    "Embedding set to search, or a run such as runs/demo, which stands for its index, or a gallery: lance:FOLDER, "
+    "milvus:FILE.db, milvus:http://HOST:PORT/NAME."
+)
+some_gallery = "Gallery: a folder or a run, lance:FOLDER, milvus:FILE.db, or milvus:http://HOST:PORT/NAME."
 some_network = "Folder of a network, or of a run that holds one, such as runs/demo."
 out_folder = option("Folder for the results. An earlier run in it is moved aside, not overwritten.")
 Epochs = Annotated[
@@ -119,6 +124,10 @@ Separator = Annotated[str|None, option(
 )]
 Encoding = Annotated[str|None, option("How the CSV is written, such as latin-1. Default: UTF-8, or as it says itself.")]
 Root = Annotated[Path|None, option("Folder that holds the set's pictures now, if they have moved.")]
+Where = Annotated[list[str]|None, option(
+    "Only images with this value in a column, such as label=0002. Once more for a column: any of the values; "
+    "label= asks for images without one."
+)]
 Json = Annotated[bool, option("Print JSON instead of a table.", "--json")]
 
 
@@ -131,6 +140,7 @@ shell_words = {  # what the library advises in Python -> the same for a shell
     r"embed_images\(model, manifest, out=folder\) and EmbeddingSet\.save write": "siamese-nbdev embed writes",
     r"build the index again with Index\(embeddings\)\.save\(folder\)": "copy the folder again, or make the run again",
     r"call search\(image, gallery, model=load_model\(folder\)\)": "name the network with --model",
+    r"add some with gallery\.add\(embeddings\)": "add some with: siamese-nbdev index add",
     r"Split by identity with split_by_label\(manifest\)": "Split by identity with --resplit",
     r"drop the cameras with valid\.drop\(columns='camera'\)": "leave the column camera out of the CSV",
     r"; split_query_gallery\(manifest\) makes them": "",
@@ -591,7 +601,7 @@ def build_network(backbone:str, image_size:tuple[int, int], embedding_size:int|N
 @app.command("search", epilog=example("search one.jpg two.jpg --index runs/photos --picture found.png"))
 def search_command(
     images:Annotated[list[Path], argument("Pictures to look for, or folders of them.")],
-    index:Annotated[Path, option(searched_set)],
+    index:Annotated[str, option(searched_set)],
     model:Annotated[Path|None, option("Network that made the set. Default: the one beside it.")]=None,
     top_k:Annotated[int, option("How many of the closest images to show.", min=1)]=8,
     max_distance:Annotated[float|None, option(
@@ -599,6 +609,7 @@ def search_command(
         "collection, or with the network, are marked."
     )]=None,
     everyone:Annotated[bool, option("Mark nobody as too far away.", "--all")]=False,
+    where:Where=None,
     root:Root=None,
     as_json:Json=False,
     picture:Annotated[Path|None, option("Also draw the result into this PNG (or JPEG, PDF, SVG).")]=None,
@@ -609,18 +620,19 @@ def search_command(
 
     if max_distance is not None:
         check_positive("--max-distance", max_distance)
-    place = set_in(index)
-    gallery = open_index(place, root)
+    conditions = conditions_of(where)
+    place = place_of(index)
+    gallery = open_collection(index, place, root)
     folder = find_model(model or place)
     queries = pictures_among(images)
     for query in queries:
         read_image(query)  # what is no picture is refused before a network is built
     limit = limit_of(place, folder, gallery, max_distance, everyone)
-    hits = search_with(folder, gallery, queries, top_k)
+    hits = search_with(folder, gallery, queries, top_k, conditions)
     hits = leave_out(hits, limit.distance, queries) if max_distance is not None else limit.marked(hits)
     if picture and len(hits):
         draw_closest(hits, picture)
-    say(f"searched in {described(place, gallery)}")
+    say(f"searched in {described(index if is_database(index) else place, gallery)}")
     if limit.reason:
         say(limit.in_words(hits, queries))
     if as_json:
@@ -654,11 +666,18 @@ def pictures_among(paths:list[Path]) -> list[str]:
     return list(dict.fromkeys(str(file) for file in listed))
 
 
-def search_with(folder:Path, gallery:"Index", images:list[str], top_k:int) -> "pd.DataFrame":
+def search_with(
+    folder:Path, # Of the network
+    gallery:"Index|Gallery", # Where to search
+    images:list[str], # Pictures to look for
+    top_k:int, # How many of the closest images to find
+    where:dict|None=None, # Only among images with these values
+) -> "pd.DataFrame":
     "Search for pictures with the network in a folder."
     from siamese_nbdev.model import load_model
 
-    return gallery.search(images if len(images) > 1 else images[0], model=load_model(folder), top_k=top_k)
+    query = images if len(images) > 1 else images[0]
+    return gallery.search(query, model=load_model(folder), top_k=top_k, where=where)
 
 
 def for_people(table:"pd.DataFrame", columns:list[str]) -> "pd.DataFrame":
@@ -667,7 +686,7 @@ def for_people(table:"pd.DataFrame", columns:list[str]) -> "pd.DataFrame":
     return kept.astype(object).where(kept.notna(), "-").infer_objects()
 
 
-def described(place:Path, index:"Index") -> str:
+def described(place:str|Path, index:"Index|Gallery") -> str:
     "Name the set that is in use."
     return f"{place} ({counted(len(index), 'image')})"
 
@@ -690,7 +709,7 @@ class Limit:
         return f"{words}; {counted(vain, 'query', 'have')} nobody within it" if vain else words
 
 
-def limit_of(place:Path, folder:Path, gallery:"Index", max_distance:float|None, everyone:bool) -> Limit:
+def limit_of(place:Path, folder:Path, gallery:"Index|Gallery", max_distance:float|None, everyone:bool) -> Limit:
     "Choose up to which distance images are shown: as asked, else as noted with the collection or the network."
     from siamese_nbdev.pipeline import noted_threshold, read_presence
 
@@ -710,9 +729,10 @@ def limit_of(place:Path, folder:Path, gallery:"Index", max_distance:float|None, 
     return Limit(threshold.distance, "the threshold saved with the network")
 
 
-def is_fit_for(threshold:"Threshold", gallery:"Index") -> bool:
+def is_fit_for(threshold:"Threshold", gallery:"Index|Gallery") -> bool:
     "Tell whether a threshold is about the distances that an index measures."
-    flip = bool(gallery.embeddings.meta.get("flip", False))
+    meta = gallery.meta if hasattr(gallery, "meta") else gallery.embeddings.meta
+    flip = bool(meta.get("flip", False))
     return (threshold.metric, threshold.flip) == (gallery.metric, flip)
 
 
@@ -721,7 +741,7 @@ def evaluate_command(
     embeddings:Annotated[Path, argument(
         "Embedding set of the queries. A run stands for its index; of that only the test images ask."
     )],
-    gallery:Annotated[Path|None, option(f"{searched_set} Default: every query searches all others.")]=None,
+    gallery:Annotated[str|None, option(f"{searched_set} Default: every query searches all others.")]=None,
     root:Root=None,
     as_json:Json=False,
 ):
@@ -736,11 +756,11 @@ def evaluate_command(
         metric = asked.metric
         queries, answers = questions_of(queries)
     else:
-        place = set_in(gallery)
-        index = open_index(place, root)
+        place = place_of(gallery)
+        index = open_collection(gallery, place, root)
         metric = index.metric
-        answers = index.embeddings
-        say(f"searched in {described(place, index)}")
+        answers = index.read() if hasattr(index, "read") else index.embeddings
+        say(f"searched in {described(gallery if is_database(gallery) else place, index)}")
     scores = evaluate_retrieval(queries, answers, metric=metric, over=divided_by(embeddings))
     say_who_asked(scores)
     if as_json:
@@ -851,6 +871,48 @@ def open_index(folder:Path, root:Path|None=None) -> "Index":
     return Index(EmbeddingSet.load(folder, root))
 
 
+def is_database(name:str) -> bool:
+    "Tell the name of a gallery that a database keeps from that of a folder."
+    return name.startswith(("lance:", "milvus:"))
+
+
+def place_of(name:str) -> Path:
+    "Return the folder of an embedding set, or that in which a database keeps a gallery and a network may be."
+    if not is_database(name): return set_in(Path(name))
+    place = Path(name.partition(":")[2])
+    return place.parent if place.suffix == ".db" else place
+
+
+def open_collection(name:str, place:Path, root:Path|None=None) -> "Index|Gallery":
+    "Open the index in a folder, or the gallery that a database keeps."
+    if not is_database(name): return open_index(place, root)
+    from siamese_nbdev.serve import open_gallery
+
+    return need_images(open_gallery(name, root=root), name)
+
+
+def need_images(gallery:"Gallery", name:str) -> "Gallery":
+    "Refuse a gallery without images: its name is mistyped, perhaps."
+    if not len(gallery):
+        raise InputError(
+            f"Expected a gallery with images in {name}, found none; "
+            f"add some with: siamese-nbdev index add {shlex.quote(name)} PICTURES --model RUN"
+        )
+    return gallery
+
+
+def conditions_of(words:list[str]|None) -> dict|None:
+    "Understand conditions such as label=0002; several of one column stand for any of them."
+    if not words: return None
+    conditions = {}
+    for word in words:
+        column, sign, value = word.partition("=")
+        if not sign or not column:
+            raise InputError(f"Expected --where to be a column and a value, such as label=0002, got {word}")
+        conditions.setdefault(column, []).append(value or None)
+    return conditions
+
+
 def set_in(folder:Path) -> Path:
     "Accept an embedding set, or a run: its index, made by the network it chose for use, or its only set."
     from siamese_nbdev.storage import find_set
@@ -885,6 +947,156 @@ def find_model(folder:Path) -> Path:
         f"Expected a network (with model.json) in or beside {folder}, found none; "
         f"{how_to_finish(folder) or 'name it with --model'}"
     )
+
+# %% ../nbs/14_cli.ipynb #c1500002
+@app.command("serve", epilog=example("serve runs/photos"))
+def serve_command(
+    collection:Annotated[str, argument("A run, an embedding set, or a gallery elsewhere, such as lance:runs/gallery.")],
+    model:Annotated[Path|None, option("Network that made the set. Default: the one beside it.")]=None,
+    host:Annotated[str, option("Address to listen on; 0.0.0.0 is all of them, and needs a token.")]="127.0.0.1",
+    port:Annotated[int, option("Port to listen on; 0 takes one that is free.", min=0, max=65535)]=8000,
+    token:Annotated[str, typer.Option(
+        help="What callers must send. Others read it in a list of processes, but not in the environment.",
+        envvar="SIAMESE_NBDEV_TOKEN",
+        show_envvar=True,
+    )]="",
+    name:Annotated[list[str]|None, option(
+        "Name by which the server is called, such as photos.example.org; addresses and localhost are known."
+    )]=None,
+    read_only:Annotated[bool, option("Let nobody add pictures, or take any out.", "--read-only")]=False,
+    added:Annotated[Path|None, option("Folder for pictures that are added. Default: one beside the set.")]=None,
+):
+    """Serve a page to drop pictures into: search a collection, compare pictures, add some, take some out.
+
+    Programs ask the same over HTTP; /openapi.json describes how. Ctrl-C ends it.
+    """
+    from siamese_nbdev.server import Rules, check_listening, need_packages
+
+    need_packages()
+    check_listening(host, Rules(token))
+    if model is not None or not is_database(collection):
+        model = find_model(model or set_in(Path(collection)))
+    names = tuple(name or ())
+    serve_at(host, port, collection, model=model, token=token, names=names, read_only=read_only, added=added)
+
+
+def serve_at(host:str, port:int, collection:str, **options) -> None:
+    "Listen, say where, and answer until Ctrl-C."
+    from siamese_nbdev.serve import create_app
+    from siamese_nbdev.server import address_of, listen_on, serve_until_stopped
+
+    with listen_on(host, port) as listening:
+        served = create_app(collection, **options)
+        typer.echo(f"Open {address_of(listening)} in a browser; Ctrl-C ends this.")
+        sys.stdout.flush()
+        serve_until_stopped(served, listening)
+
+# %% ../nbs/14_cli.ipynb #1dce0002
+index_app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Keep a collection that grows: in a folder, in LanceDB, in Milvus.",
+    epilog=example("index add lance:runs/gallery photos --model runs/photos"),
+)
+app.add_typer(index_app, name="index")
+GalleryName = Annotated[str, argument(some_gallery)]
+OfGallery = Annotated[Path|None, option("Network that made the gallery. Default: the one beside it.")]
+
+
+@index_app.command("add", epilog=example("index add lance:runs/gallery photos --model runs/photos"))
+def index_add_command(
+    gallery:GalleryName,
+    images:Annotated[Path, argument("Folder of images, a CSV with a column path, or an embedding set.")],
+    model:OfGallery=None,
+    pattern:Pattern=None,
+):
+    "Add images to a gallery, which is made if there is none; a file that is in it already is replaced."
+    from siamese_nbdev.embeddings import EmbeddingSet
+    from siamese_nbdev.serve import open_gallery
+
+    with open_gallery(gallery) as opened:
+        if (images / "vectors.npy").exists():
+            embeddings = EmbeddingSet.load(images)
+        else:
+            embeddings = embed_for(opened, network_of(gallery, model), images, pattern)
+        done = opened.add(embeddings)
+        typer.echo(f"{counted(done.added, 'image')} added, {done.replaced:,} replaced; now {len(opened):,}")
+
+
+@index_app.command("remove", epilog=example("index remove runs/photos --where label=0002"))
+def index_remove_command(
+    gallery:GalleryName,
+    where:Where=None,
+):
+    "Remove images from a gallery; --where says which. The files of the pictures stay."
+    from siamese_nbdev.serve import open_gallery
+
+    conditions = conditions_of(where)
+    if conditions is None:
+        raise InputError("Expected --where to say which images to remove, such as --where label=0002, got nothing")
+    with need_images(open_gallery(gallery), gallery) as opened:
+        removed = opened.remove(conditions)
+        typer.echo(f"{counted(removed, 'image')} removed; now {len(opened):,}")
+
+
+@index_app.command("update", epilog=example("index update runs/gallery photos --model runs/photos"))
+def index_update_command(
+    gallery:GalleryName,
+    folder:Annotated[Path, argument("Folder of images that the gallery follows.")],
+    model:OfGallery=None,
+):
+    "Follow a folder: embed what is new or changed, and forget what is gone from it."
+    from siamese_nbdev.model import load_model
+    from siamese_nbdev.serve import open_gallery
+
+    with open_gallery(gallery) as opened:
+        done = opened.update(folder, load_model(network_of(gallery, model)))
+        words = f"{counted(done.added, 'image')} added, {done.changed:,} changed, {done.gone:,} gone"
+        typer.echo(f"{words}; now {len(opened):,}")
+
+
+@index_app.command("info", epilog=example("index info lance:runs/gallery"))
+def index_info_command(
+    gallery:GalleryName,
+    as_json:Json=False,
+):
+    "Say what is in a gallery: images, network, and the columns with few values."
+    from siamese_nbdev.serve import open_gallery
+
+    with need_images(open_gallery(gallery), gallery) as opened:
+        facts = dict(
+            gallery=gallery,
+            images=len(opened),
+            kind=opened.kind,
+            metric=opened.metric,
+            network=opened.meta.get("model_id"),
+            columns=opened.columns(),
+        )
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    columns = facts.pop("columns")
+    typer.echo("\n".join(f"{name}: {fact}" for name, fact in facts.items()))
+    for name, values in columns.items():
+        shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
+        typer.echo(f"{name}: {counted(len(values), 'value')}: {shown}")
+
+
+def network_of(gallery:str, model:Path|None) -> Path:
+    "Find the network of a gallery: as named, or beside it."
+    if model is not None: return find_model(model)
+    return find_model(place_of(gallery) if is_database(gallery) else Path(gallery))
+
+
+def embed_for(gallery:"Gallery", folder:Path, images:Path, pattern:str|None) -> "EmbeddingSet":
+    "Embed the images of a folder or CSV as those of a gallery were embedded."
+    from siamese_nbdev.pipeline import RunOptions, read_folder
+
+    found = read_folder(images, needs_labels=False, options=RunOptions(pattern=pattern))
+    warn_of(found.notes)
+    return embed_found(folder, found, bool(gallery.meta.get("flip", False)))
 
 # %% ../nbs/14_cli.ipynb #1743c3d7
 @app.command("fetch", epilog=example("fetch omniglot"))

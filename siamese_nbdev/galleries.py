@@ -93,6 +93,25 @@ def make_question(
     return Question(query, min(top_k, searched), rows, searched, columns, wishes.max_distance)
 
 
+def is_living(gallery) -> bool:
+    "Tell a collection that lives, which is searched where it is kept, from a set of embeddings."
+    return hasattr(gallery, "candidates") and not hasattr(gallery, "vectors")
+
+
+def check_asked(gallery, metric:str, chunk:int|None, device:str|None) -> None:
+    "Refuse to search a collection that lives in another way than it was made for."
+    if metric != gallery.metric:
+        raise InputError(
+            f"Expected metric={gallery.metric!r}, as the gallery was made, got {metric!r}; "
+            "the metric of a gallery is chosen when it is made"
+        )
+    if chunk is not None or device is not None:
+        raise InputError(
+            f"Expected a gallery to be searched where it is kept, got chunk={chunk} and device={device!r}; "
+            "leave them out"
+        )
+
+
 def check_device(device:str|None) -> None:
     "Refuse a device that this machine does not have."
     if device is None: return
@@ -136,14 +155,7 @@ def rows_where(gallery:EmbeddingSet, where:dict|None) -> np.ndarray|None:
 
 def rows_with(gallery:EmbeddingSet, column:str, wanted:Any) -> np.ndarray:
     "Mark the rows whose value, as text, is one of those wanted (None: is missing), shape (N,)."
-    values = list(wanted) if is_several(wanted) else [wanted]
-    try:
-        texts = [text_of(value) for value in values]
-    except TypeError as error:
-        raise InputError(
-            f"Expected where to give text, numbers or None for the column {column}, got {error}; "
-            "several values stand in a list"
-        ) from error
+    texts = texts_wanted(column, wanted)
     held = pd.Series(gallery.manifest[column])
     if column not in ("label", "camera", "split"):  # these are clean text in every set
         held = pd.Series(texts_of(held), dtype=object)
@@ -152,6 +164,18 @@ def rows_with(gallery:EmbeddingSet, column:str, wanted:Any) -> np.ndarray:
         files = file_keys([text for text in texts if text])
         fits = fits | pd.Series(gallery.files, dtype=object).isin(set(files)).to_numpy()
     return fits | held.isna().to_numpy() if None in texts else fits
+
+
+def texts_wanted(column:str, wanted:Any) -> list[str|None]:
+    "Write what is asked of a column as text; None asks for what is missing."
+    values = list(wanted) if is_several(wanted) else [wanted]
+    try:
+        return [text_of(value) for value in values]
+    except TypeError as error:
+        raise InputError(
+            f"Expected where to give text, numbers or None for the column {column}, got {error}; "
+            "several values stand in a list"
+        ) from error
 
 
 def is_several(wanted:object) -> bool:

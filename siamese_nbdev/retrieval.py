@@ -7,7 +7,7 @@ __all__ = ['search', 'plot_closest_imgs', 'rerank', 'Backend', 'Index']
 
 # %% ../nbs/06_retrieval.ipynb #fe3980c4
 from abc import abstractmethod
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +23,7 @@ from siamese_nbdev.galleries import (
     Wishes,
     built_in_backend,
     captioned,
+    check_asked,
     check_device,
     check_hits,
     check_index,
@@ -31,6 +32,7 @@ from siamese_nbdev.galleries import (
     exact_search,
     height_and_step,
     hits_table,
+    is_living,
     is_stored,
     is_too_easy,
     jaccard_distances,
@@ -65,7 +67,7 @@ if TYPE_CHECKING:  # embeddings are searched without torch: it is imported where
 # %% ../nbs/06_retrieval.ipynb #727808c0
 def search(
     query, # EmbeddingSet or, with `model`, pictures: file, bytes, PIL image, array, several of them, dataset, manifest
-    gallery:EmbeddingSet, # Where to search
+    gallery, # Where to search: an EmbeddingSet, or a gallery that `open_gallery` returned
     *,
     top_k:int=10, # Images to return for each query; fewer where the gallery is smaller
     model:"SiameseNet|None"=None, # Network of the gallery, where the query is pictures
@@ -83,6 +85,9 @@ def search(
     if chunk is not None:
         check_whole("chunk", chunk)
     wishes = Wishes(top_k, where, exclude_same_camera, exclude_same, max_distance)
+    if is_living(gallery):
+        check_asked(gallery, metric, chunk, device)
+        return gallery.search(query, model=model, **asdict(wishes))
     question = make_question(query, gallery, model, wishes)
     vectors = np.asarray(gallery.vectors)
     ask = partial(nearest, gallery=vectors, metric=metric, chunk=chunk, device=device)
@@ -392,16 +397,24 @@ class Index:
     ) -> Path: # The folder
         "Write the embedding set and, beside it, the index, where all of it counts at once; nothing is pickled."
         folder = Path(folder)
-        vectors = self.embeddings.vectors
         with switching(folder) as new:
-            self.backend.save(new)
-            written = sorted(filter(Path.is_file, new.rglob("*")))
-            files = {file.relative_to(new).as_posix(): digest(file) for file in written}
-            self.embeddings.write(new, folder, stored=is_stored(vectors, folder))
-            identity = set_digest(new / "meta.json", vectors)
-            notes = dict(kind=self.kind, metric=self.metric, effort=self.effort, set=identity, files=files)
-            write_notes(new / "index.json", notes | dict(sha256=notes_digest(notes)))
+            self.write(new, folder)
         return folder
+
+    def write(
+        self,
+        new:Path, # Where to write
+        place:Path, # Where the files will be when they count
+    ) -> None:
+        "Write the files of the set and of the index."
+        vectors = self.embeddings.vectors
+        self.backend.save(new)
+        written = sorted(filter(Path.is_file, new.rglob("*")))
+        files = {file.relative_to(new).as_posix(): digest(file) for file in written}
+        self.embeddings.write(new, place, stored=is_stored(vectors, place))
+        identity = set_digest(new / "meta.json", vectors)
+        notes = dict(kind=self.kind, metric=self.metric, effort=self.effort, set=identity, files=files)
+        write_notes(new / "index.json", notes | dict(sha256=notes_digest(notes)))
 
     @staticmethod
     def load(

@@ -10,9 +10,10 @@ import pytest
 from siamese_nbdev.embeddings import EmbeddingSet
 
 networks = {"torch", "torchvision", "timm", "accelerate", "safetensors"}
-helpers = {"matplotlib", "sklearn", "skimage", "scipy", "pooch", "requests", "jinja2"}
+helpers = {"matplotlib", "sklearn", "skimage", "scipy", "pooch", "requests", "jinja2", "fastapi", "uvicorn"}
 tables = {"numpy", "pandas", "PIL"}
-serving = ["data", "embeddings", "retrieval", "evaluation", "verification", "few_shot", "pipeline", "report", "cli"]
+serving = ["data", "embeddings", "retrieval", "evaluation", "verification", "few_shot", "pipeline", "report", "serve"]
+serving += ["cli"]
 calls = """
 import json, sys
 from siamese_nbdev.cli import main
@@ -66,8 +67,9 @@ def test_missing_folders_are_refused_without_torch(saved):
         ["search", "nowhere.jpg", "--index", "nowhere"],
         ["search", "nowhere.jpg", "--index", saved],
         ["verify", "nowhere.jpg", "nowhere.jpg", "--model", "nowhere"],
+        ["serve", "nowhere"],
     )
-    assert ended == [2] * 8
+    assert ended == [2] * 9
     assert not loaded & (networks | helpers)
 
 
