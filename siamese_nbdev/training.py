@@ -253,7 +253,7 @@ def fit(
     clip_norm:float=5.0, # Longest gradient; longer ones are scaled down
     identity_weight:float|None=None, # Weight of the identity loss beside it; None: 1, and 0 beside a loss of yours
     averaging:float|None=None, # Decay of the averaged weights (EMA), such as 0.99; None keeps none
-    transform:Callable|str|None="auto", # Of image and seed; None; "auto": `random_flip`, in a long run `augment`
+    transform:Callable|str|None="auto", # Yours, or torchvision's; None; "auto": `random_flip`, in a long run `augment`
     patience:int|None=None, # Stop after so many epochs without a better `valid_map`
     checkpoint_steps:int|None=None, # Write a checkpoint every so many steps, besides the one after each epoch
     glance:int=300, # About how many training images to score for `train_rank_1`; 0 for none
