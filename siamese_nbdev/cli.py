@@ -397,6 +397,9 @@ def train_command(
     allow_contradictions:Annotated[bool, option(
         "Train although one file, or the same bytes, stand under two labels.", "--allow-contradictions"
     )]=False,
+    tracker:Annotated[list[str]|None, option(
+        "Log the run there too, such as tensorboard (into OUT/logs), wandb or mlflow; may be given several times."
+    )]=None,
     depth:Levels=None,
     splits:Splits=None,
     pattern:Pattern=None,
@@ -431,7 +434,7 @@ def train_command(
     if mirror:
         warn_of_mirrors(model, images, strangers)
     settings.out = out
-    history = train_network(model, images, strangers, epochs, out, options)
+    history = train_network(model, images, strangers, epochs, out, options, trackers=tracker or ())
     columns = ["epoch", "loss", "valid_rank_1", "valid_map"]
     typer.echo(in_columns(history, columns=columns, index=False))
     typer.echo(f"Network in {out / 'model'}")

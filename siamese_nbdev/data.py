@@ -31,8 +31,11 @@ from siamese_nbdev.manifests import (
     check_table,
     clean_columns,
     content_keys,
+    digest_at,
     file_keys,
     name_some,
+    paths_of_none,
+    size_of,
 )
 from siamese_nbdev.neighbours import nearest
 from siamese_nbdev.pictures import (
@@ -40,6 +43,9 @@ from siamese_nbdev.pictures import (
     check_there,
     decode_file,
     fit_names,
+    is_address,
+    is_there,
+    pixels_of,
     read_pixels,
     reason_of,
     write_name,
@@ -70,10 +76,14 @@ def as_manifest(
 
 # %% ../nbs/00_data.ipynb #1daf9fa0
 def read_image(
-    path:str|Path, # Image file
+    path:str|Path|bytes|Image.Image, # Image file; an address such as "s3://", "hf://", "zip://"; bytes; Pillow's picture
+    *,
+    allow_urls:bool=False, # Also read addresses of the web, such as "https://"
 ) -> np.ndarray: # Red, green and blue, uint8, shape (H, W, 3)
     "Read any common image file as uint8 RGB; grey, palette, transparent, 16-bit, CMYK and rotated files alike."
-    return read_pixels(path)
+    if isinstance(path, (bytes, bytearray, memoryview, Image.Image)):
+        return pixels_of(path)
+    return read_pixels(path, allow_urls)
 
 # %% ../nbs/00_data.ipynb #92fef43b
 def show_images(
@@ -514,7 +524,7 @@ def images_from_csv(
     if has_none.any():
         raise InputError(f"Expected a path in every row of {file}, none in {name_lines(has_none, most=1)}")
     table["path"] = resolve_paths(Path(file).parent, list(table["path"]))
-    missing = [name for name in table["path"] if not os.path.isfile(name)]
+    missing = paths_of_none(list(table["path"]))
     if missing:
         raise FileNotFoundError(
             f"Expected the files that {file} lists, {len(missing)} of {len(table)} are not there, "
@@ -558,7 +568,7 @@ def identities_of(paths:pd.DataFrame, manifest:pd.DataFrame|None, pattern:str) -
     "Say whom files show: as a manifest has it, file by file, or without one by their names; missing where unknown."
     if manifest is None:
         expression = compile_pattern(pattern)
-        matches = paths.map(lambda path: expression.match(Path(path).name))
+        matches = paths.map(lambda path: expression.match(Path(path.partition("::")[0]).name))
         return matches.map(lambda match: match and match["label"])
     known = as_manifest(manifest, "label", contradictions="refuse")
     label_of = dict(zip(file_keys(known["path"]), known["label"], strict=True))
@@ -568,11 +578,11 @@ def identities_of(paths:pd.DataFrame, manifest:pd.DataFrame|None, pattern:str) -
 
 def triplet_complaints(paths:pd.DataFrame, identities:pd.DataFrame) -> list[str]:
     "Say in which rows of a list of triplets what is wrong."
-    is_there = paths.map(os.path.isfile).to_numpy().all(axis=1)
+    is_found = paths.map(is_there).to_numpy().all(axis=1)
     is_known = identities.notna().to_numpy().all(axis=1)
     anchor, positive, negative = (identities[role].to_numpy(object) for role in triplet_roles)
     rules = {
-        "file not found": ~is_there,
+        "file not found": ~is_found,
         "identity unknown": ~is_known,
         "anchor and positive show different identities": (anchor != positive) & is_known,
         "the negative shows the anchor's identity": (anchor == negative) & is_known,
@@ -616,24 +626,26 @@ class Finding:
 
 def examine(path:str) -> Finding:
     "Open one file and say what is wrong with it."
-    file = Path(path)
     try:
-        check_there(file)
-        size = file.stat().st_size
+        if not is_address(path):
+            check_there(Path(path))
+        size = size_of(path)
+        if size is None:
+            return Finding("missing", "no such file")
         if size == 0:
             return Finding("zero bytes", "the file is empty")
-        problem, detail = problem_of(file, size)
-        return Finding(problem, detail, digest(file))
+        problem, detail = problem_of(path, size)
+        return Finding(problem, detail, digest_at(path))
     except FileNotFoundError:  # it was never there, or has vanished while we looked
         return Finding("missing", "no such file")
     except (OSError, InputError) as error:  # we may not read it
         return Finding("unreadable", reason_of(error))
 
 
-def problem_of(file:Path, size:int) -> tuple[str|None, str]:
+def problem_of(path:str, size:int) -> tuple[str|None, str]:
     "Return what is wrong with a file of so many bytes (None if nothing), and details."
     try:
-        decoded = decode_file(file)
+        decoded = decode_file(path)
     except InputError as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
             return "not an image", f"{size:,} bytes of something else"

@@ -8,23 +8,26 @@ __all__ = ['ImageDataset', 'TripletDataset', 'BalancedBatchSampler', 'augment', 
 # %% ../nbs/01_dataset.ipynb #5dfe0524
 import math
 import mmap
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from inspect import Parameter, signature
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
-from siamese_nbdev.checks import InputError, check_choice, check_seed, check_size_of_input, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_seed, check_size_of_input, check_whole, shown
 from siamese_nbdev.data import as_manifest, read_image, triplet_roles
 from siamese_nbdev.manifests import file_keys
+from siamese_nbdev.runtime import random_state, set_random_state
 
 # %% ../nbs/01_dataset.ipynb #db000023
 class StoredPixels(Dataset):
@@ -121,6 +124,102 @@ def draw_seed(*numbers:int) -> int:
     mixed = np.random.SeedSequence([number % 2**32 for number in numbers])
     return int(mixed.generate_state(1)[0])
 
+# %% ../nbs/01_dataset.ipynb #db0000a1
+@dataclass(frozen=True)
+class Adapted:
+    "A transform that knows no seeds, called as ours are: it draws what the seed says, in every process."
+    transform:Callable # Of one tensor, as torchvision's; or of `image=` an array, as those of albumentations
+    is_of_arrays:bool # Whether it wants uint8 (H, W, 3), not floats (3, H, W)
+
+    def __call__(self, image:Tensor, seed:int) -> Tensor:
+        "Vary one image, and leave the random generators as they were."
+        before = random_state()
+        try:
+            torch.manual_seed(seed)
+            np.random.seed(seed)
+            random.seed(seed)
+            reseed = getattr(self.transform, "set_random_seed", None)  # albumentations keeps generators of its own
+            if reseed is not None:
+                reseed(seed)
+            varied = self.transform(image=bytes_of(image))["image"] if self.is_of_arrays else self.transform(image)
+        finally:
+            set_random_state(before)
+        return as_floats(varied, self.transform)
+
+
+def adapted(transform:Callable|None) -> Callable|None:
+    "Take a function of image and seed as it is, and make one of a transform of torchvision or albumentations."
+    if transform is None or isinstance(transform, Adapted): return transform
+    if not callable(transform) or isinstance(transform, type):
+        raise not_a_transform(transform)
+    modules = {kind.__module__.partition(".")[0] for kind in type(transform).__mro__}
+    if "albumentations" in modules: return Adapted(transform, is_of_arrays=True)
+    return transform if takes_seed(transform) else Adapted(transform, is_of_arrays=False)
+
+
+def takes_seed(transform:Callable) -> bool:
+    "Tell whether a transform is called with image and seed, or with an image alone; refuse what is neither."
+    is_module = isinstance(transform, nn.Module)
+    try:
+        parameters = signature(transform.forward if is_module else transform).parameters.values()
+    except ValueError:
+        return True  # some built-in functions do not say what they take
+    kinds = [parameter.kind for parameter in parameters]
+    plain = [each for each in parameters if each.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    needed = [each for each in plain if each.default is Parameter.empty]
+    asked = [each for each in parameters if each.kind is Parameter.KEYWORD_ONLY and each.default is Parameter.empty]
+    has_rest = Parameter.VAR_POSITIONAL in kinds
+    if len(needed) > 2 or asked or (not plain and not has_rest):
+        raise not_a_transform(transform)
+    if len(needed) == 2 or (has_rest and not is_module): return True
+    if len(plain) < 2: return False
+    if plain[1].name == "seed": return True
+    # Its second number may be a strength; a seed in its place would be taken without a word.
+    raise InputError(
+        f"Expected a transform of an image, or of image and seed, got one whose second parameter is called "
+        f"{plain[1].name}; call it seed, or set it with functools.partial(transform, {plain[1].name}=...)"
+    )
+
+
+def not_a_transform(transform:object) -> InputError:
+    "Return the refusal of what is no transform."
+    advice = f"; make one of the class, as in {transform.__name__}()" if isinstance(transform, type) else ""
+    return InputError(
+        "Expected transform to be a function of image and seed, a transform of torchvision or albumentations, or "
+        f"None, got {shown(transform)}{advice}"
+    )
+
+
+def bytes_of(image:Tensor) -> np.ndarray:
+    "Turn floats in [0, 1], shape (3, H, W), into uint8 of shape (H, W, 3)."
+    return np.ascontiguousarray((image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+
+def as_floats(varied:Any, transform:Callable) -> Tensor:
+    "Turn what a transform returned into floats in [0, 1], shape (3, H, W); refuse what is no picture."
+    if isinstance(varied, np.ndarray) and varied.ndim == 3:
+        varied = torch.from_numpy(np.ascontiguousarray(varied)).permute(2, 0, 1)
+    if not isinstance(varied, Tensor): return varied  # refused by `check_varied`
+    varied = varied.as_subclass(Tensor)
+    if varied.dtype == torch.uint8: return varied.float().div_(255)
+    low, high = varied.aminmax()
+    if not (low >= -0.1 and high <= 1.1):  # resampling overshoots a little
+        raise InputError(
+            f"Expected {type(transform).__name__} to return a picture in [0, 1], got {low:.2g} to {high:.2g}; "
+            "leave normalisation out, which the network does itself"
+        )
+    return varied.clamp(0, 1)
+
+
+def check_varied(varied:Any, image_size:tuple[int, int]|None) -> Tensor:
+    "Refuse what a transform made of an image unless it is one, of the same size where all have one size."
+    is_image = isinstance(varied, Tensor) and varied.ndim == 3 and varied.is_floating_point()
+    if is_image and (image_size is None or tuple(varied.shape) == (3, *image_size)):
+        return varied
+    got = f"{varied.dtype} of shape {tuple(varied.shape)}" if isinstance(varied, Tensor) else type(varied).__name__
+    height, width = ("H", "W") if image_size is None else image_size
+    raise InputError(f"Expected the transform to return floats of shape (3, {height}, {width}), got {got}")
+
 # %% ../nbs/01_dataset.ipynb #600e0b20
 class ImageDataset(StoredPixels):
     "Images of a manifest with their class ids."
@@ -129,14 +228,14 @@ class ImageDataset(StoredPixels):
         manifest:pd.DataFrame, # Images with `path` and, if known, `label`
         image_size:tuple[int, int]|None=None, # Height and width; None keeps each image's own
         *,
-        transform:Callable|None=None, # Called as `transform(image, seed)`, with a seed made of `seed`, epoch and row
+        transform:Callable|None=None, # Called with image and seed (of `seed`, epoch and row); torchvision's and others too
         seed:int=0, # Seed of the transform
         cache:bool=False, # Keep decoded images in memory
     ):
         self.manifest = as_manifest(manifest).reset_index(drop=True)
         super().__init__(list(self.manifest["path"]), image_size, cache)
         self.classes, self.class_ids = number_classes(self.manifest)
-        self.transform = transform
+        self.transform = adapted(transform)
         self.seed = check_seed("seed", seed)
         self.epoch = 0
 
@@ -163,7 +262,8 @@ class ImageDataset(StoredPixels):
         image = self.pixels(row).float().div_(255)
         if self.transform is None:
             return image
-        return self.transform(image, draw_seed(self.seed, self.epoch, row, draw))
+        varied = self.transform(image, draw_seed(self.seed, self.epoch, row, draw))
+        return check_varied(varied, self.image_size)
 
     def set_epoch(
         self,
@@ -491,7 +591,7 @@ long_run = 8  # epochs
 
 
 def choose_transform(
-    transform:Callable|str|None, # Of image and seed; None; or "auto"
+    transform:Callable|str|None, # Of image and seed, or torchvision's or albumentations'; None; or "auto"
     epochs:int, # How long the run will be
     mirror:bool=True, # False: the mirror image is somebody else, so nothing of ours mirrors
 ) -> Callable|None:
@@ -499,9 +599,10 @@ def choose_transform(
     check_choice("mirror", mirror, (True, False))
     if isinstance(transform, str) and transform == "auto":
         transform = augment if epochs >= long_run else random_flip
-    if transform is None or (callable(transform) and not isinstance(transform, type)):
-        return transform if mirror else without_mirror(transform)
-    raise InputError(f"Expected transform to be a function of image and seed, None or 'auto', got {transform!r}")
+    if isinstance(transform, str):
+        raise InputError(f"Expected transform to be a function of image and seed, None or 'auto', got {transform!r}")
+    transform = adapted(transform)
+    return transform if mirror else without_mirror(transform)
 
 
 def without_mirror(transform:Callable|None) -> Callable|None:

@@ -11,7 +11,7 @@ import math
 import os
 import time
 import warnings
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from tqdm import tqdm
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_seed, check_whole, counted, shown
 from siamese_nbdev.data import as_manifest, read_image
-from siamese_nbdev.files import locked, switching
+from siamese_nbdev.files import switching
 from siamese_nbdev.manifests import file_keys, paths_from, with_paths
 from siamese_nbdev.pictures import write_names
 from siamese_nbdev.runtime import evaluating
@@ -37,8 +37,11 @@ from siamese_nbdev.storage import (
     check_numbers,
     check_same_model,
     embed_in_order,
+    held_for,
+    is_finished,
     key_texts,
     open_set,
+    own_part,
     rows_digest,
     rows_of_table,
     save_set,
@@ -283,23 +286,28 @@ def embed_images(
     *,
     batch_size:int=32, # Images at a time, for each core
     out:str|Path|None=None, # Folder to write into, row by row; None keeps the vectors in memory
+    shard:str|tuple[int, int]|None=None, # Which part: "auto" asks the launcher; (0, 4) is the first of four
     flip:bool=False, # Average each image with its mirror image
     dtype:"torch.dtype|str|None"=None, # None is float32; torch.bfloat16, or "auto" to use it where it is clearly faster
     on_error:str="skip", # "skip" leaves unreadable images out and reports them; "raise" stops
     progress:bool=True, # Show a progress bar
-) -> EmbeddingSet: # One row for each readable image, in the order of the manifest
-    "Embed the images of a manifest; with `out` an interrupted run continues where it stopped."
+) -> EmbeddingSet: # One row for each readable image, of this process's part, in the order of the manifest
+    "Embed the images of a manifest; with `out` an interrupted run continues where it stopped, also in parts."
     manifest = as_manifest(manifest).reset_index(drop=True)
     check_choice("on_error", on_error, ("skip", "raise"))
     check_whole("batch_size", batch_size)
     digits = choose_dtype(model, dtype)
     meta = describe_embedding(model, flip, digits)
     place = None if out is None else Path(out)
+    if shard is not None:
+        manifest, place, meta = own_part(shard, place, manifest, meta, batch_size)
 
     def embed(images:"Tensor") -> "Tensor":
         return embed_batch(model, images, flip, digits)
 
-    with nullcontext() if place is None else locked(place, wait=False):
+    with held_for(place, meta):
+        if is_finished(place, manifest, meta):
+            return EmbeddingSet.load(place)
         partial = start_vectors(place, manifest, model.embedding_size, meta)
         batches = embed_in_order(
             embed,
@@ -354,13 +362,15 @@ def finish_vectors(partial:PartialSet, manifest:pd.DataFrame, meta:dict, place:P
             f"{errors[min(errors)]}",
             stacklevel=3,
         )
-    if not len(kept):
+    if not len(kept) and "part" not in meta:
         raise InputError(
             f"Expected at least one image that can be read, got none of {len(manifest)}; run check_images(manifest)"
         )
     if place is None:
         vectors = partial.vectors[kept] if errors else partial.vectors
         return EmbeddingSet(vectors, manifest.iloc[kept], meta, is_clean=True)
+    if "part" in meta:
+        meta = meta | dict(part=meta["part"] | dict(signature=partial.signature))
     with switching(place, begun_name) as new:
         finished = EmbeddingSet(settle_vectors(partial, kept), manifest.iloc[kept], meta, is_clean=True)
         finished.write(new, place, stored=True)

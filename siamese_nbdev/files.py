@@ -78,6 +78,7 @@ def locked(
     path:str|Path, # File or folder that only one program at a time may write
     *,
     wait:bool=True, # Wait for another program to end; False refuses at once, and says who it is
+    advice:str="wait until that has ended, or choose another folder", # What to do about it
 ) -> Iterator[None]:
     "Hold the lock of a file or folder for as long as the block lasts; it is never the lock of a program that died."
     file = lock_of(path)
@@ -89,8 +90,7 @@ def locked(
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise InputError(
-            f"Expected {path} to be free, got a folder that {holder_of(file)} is writing to; "
-            "wait until that has ended, or choose another folder"
+            f"Expected {path} to be free, got a folder that {holder_of(file)} is writing to; {advice}"
         ) from None
     except OSError as error:
         raise OSError(f"Could not write {path} ({reason(error)}); {what_to_do}") from error

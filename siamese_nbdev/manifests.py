@@ -13,6 +13,7 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import lru_cache
 from numbers import Integral, Real
@@ -23,6 +24,7 @@ import pandas as pd
 
 from siamese_nbdev.checks import InputError, shown
 from siamese_nbdev.files import check_entries, digest
+from siamese_nbdev.pictures import facts_of, is_address, is_there, local_part, read_address
 
 # %% ../nbs/appendix/manifests.ipynb #ma000007
 def text_of(value:object) -> str|None:
@@ -155,7 +157,11 @@ def file_keys(
     base = os.path.abspath(root or os.curdir)
     real_folders:dict[str, str] = {}  # folder as it was written -> where it leads, with a separator at its end
     keys = []
-    for path in paths:
+    for address in paths:
+        store, path = local_part(address)
+        if path is None:  # elsewhere: one address is one file
+            keys.append(store)
+            continue
         folder, name = os.path.split(path)
         real = real_folders.get(folder)
         if real is None:
@@ -163,7 +169,7 @@ def file_keys(
         key = real + name
         if name in ("", os.curdir, os.pardir) or os.path.islink(key):
             key = os.path.realpath(key)
-        keys.append(os.path.normcase(key))
+        keys.append(store + os.path.normcase(key))
     return np.array(keys, dtype=object)
 
 # %% ../nbs/appendix/manifests.ipynb #ma000019
@@ -172,11 +178,11 @@ def content_keys(
 ) -> np.ndarray: # Numbers, int64 (N,): equal if and only if the bytes are
     "Say which files hold the same bytes, reading no more than it takes."
     keys:list = [size_of(path) for path in paths]
-    for look in (beginning_of, digest):
+    for look in (beginning_of, digest_at):
         times = Counter(keys)
         for row, key in enumerate(keys):
             if key is not None and times[key] > 1:
-                keys[row] = look_into(look, Path(paths[row]), key)
+                keys[row] = look_into(look, paths[row], key)
     codes, _ = pd.factorize(pd.Series(keys, dtype=object))
     is_alone = codes < 0
     codes[is_alone] = len(codes) + np.arange(is_alone.sum())
@@ -185,6 +191,9 @@ def content_keys(
 
 def size_of(path:str) -> int|None:
     "Return the length of a file in bytes, None if there is none."
+    if is_address(path):
+        facts = facts_of(path)
+        return None if facts is None else facts["size"]
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -192,7 +201,7 @@ def size_of(path:str) -> int|None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def look_into(look:Callable[[Path], str], path:Path, key:object) -> tuple|None:
+def look_into(look:Callable[[str], str], path:str, key:object) -> tuple|None:
     "Add what a look at a file says to what is known of it; None where nobody may read it."
     try:
         return key, look(path)
@@ -200,10 +209,26 @@ def look_into(look:Callable[[Path], str], path:Path, key:object) -> tuple|None:
         return None
 
 
-def beginning_of(path:Path) -> str:
+def beginning_of(path:str) -> str:
     "Return the digest of the first 4,096 bytes."
+    if is_address(path): return digest(read_address(path)[:4096])
     with open(path, "rb") as file:
         return digest(file.read(4096))
+
+
+def paths_of_none(paths:Sequence[str]) -> list[str]:
+    "List the paths that lead to no file; stores are asked for many of them at a time."
+    missing = {path for path in paths if not is_address(path) and not os.path.isfile(path)}
+    addresses = [path for path in paths if is_address(path)]
+    if addresses:
+        with ThreadPoolExecutor(16) as pool:
+            missing |= {path for path, found in zip(addresses, pool.map(is_there, addresses), strict=True) if not found}
+    return [path for path in paths if path in missing]
+
+
+def digest_at(path:str) -> str:
+    "Return the digest of the bytes of a file, here or elsewhere."
+    return digest(read_address(path) if is_address(path) else Path(path))
 
 # %% ../nbs/appendix/manifests.ipynb #ma000020
 def contradictions(
@@ -325,14 +350,17 @@ LOOKED_FOR = 20  # pictures of a set, when it is saved and when it is opened
 
 
 def some_of(paths:pd.Series) -> list[str]:
-    "Choose a few paths, evenly from the column."
+    "Choose a few paths of files on this machine, evenly from the column; addresses of other places do not move."
+    is_elsewhere = [local_part(str(path))[1] is None for path in paths]
+    if any(is_elsewhere):
+        paths = paths.loc[~np.array(is_elsewhere)]
     rows = np.linspace(0, len(paths) - 1, min(len(paths), LOOKED_FOR)).astype(int)
     return [str(path) for path in paths.iloc[rows]]
 
 
 def count_files(paths:Iterable[str], root:str="") -> int:
-    "Count which paths lead to a file."
-    return sum(os.path.isfile(os.path.join(root, path)) for path in paths)
+    "Count which paths lead to a file; of one in an archive, which lead to the archive."
+    return sum(os.path.isfile(os.path.join(root, local_part(path)[1] or path)) for path in paths)
 
 
 def relative(path:str, start:str) -> str:
@@ -347,12 +375,16 @@ def moved(paths:Iterable[str], change:Callable[[str], str]) -> list[str]:
     "Exchange the folder of each path for another; every folder is looked at once."
     folders:dict[str, str] = {}
     changed = []
-    for path in paths:
+    for address in paths:
+        store, path = local_part(address)
+        if path is None:
+            changed.append(address)
+            continue
         folder, name = os.path.split(path)
         if folder not in folders:
             new = Path(change(folder)).as_posix()
             folders[folder] = "" if new == "." else new.rstrip("/") + "/"
-        changed.append(folders[folder] + name)
+        changed.append(store + folders[folder] + name)
     return changed
 
 
@@ -372,7 +404,8 @@ def with_paths(manifest:pd.DataFrame, paths:Iterable[str]) -> pd.DataFrame:
 
 def common_folder(paths:Iterable[str], start:str) -> str:
     "Return the innermost folder that holds all files, which start from a folder."
-    folders = {os.path.normpath(os.path.join(start, folder)) for folder in set(map(os.path.dirname, paths))}
+    local = [path for path in (local_part(address)[1] for address in paths) if path is not None]
+    folders = {os.path.normpath(os.path.join(start, folder)) for folder in set(map(os.path.dirname, local))}
     try:
         return os.path.commonpath(folders)
     except ValueError:  # there are none, or on several drives
@@ -491,16 +524,17 @@ def signs_of(paths:Sequence[str]) -> list[str]:
     for path, size in zip(paths, sizes, strict=True):
         try:
             signs.append("" if size is None else f"{size}{look(path)}")
-        except OSError:  # nobody may read it
+        except (OSError, InputError):  # nobody may read it
             signs.append("")
     return signs
 
 
 def content_sign(path:str) -> str:
     "Boil the bytes of a file down to sixteen digits."
-    return f"-{digest(Path(path))[:16]}"
+    return f"-{digest_at(path)[:16]}"
 
 
 def time_sign(path:str) -> str:
-    "Write when a file was last changed."
+    "Write when a file was last changed; of one that lies elsewhere, a digest of all that its store says of it."
+    if is_address(path): return f"#{(facts_of(path) or {}).get('sign', '')[:16]}"
     return f"@{os.stat(path).st_mtime_ns}"

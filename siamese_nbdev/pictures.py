@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../nbs/appendix/pictures.ipynb #pi000004
+import hashlib
 import io
 import os
 import re
@@ -16,7 +17,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -661,26 +662,149 @@ def loose_bits(rows:np.ndarray, bits:int, count:int) -> np.ndarray:
             numbers[some] = numbers[some] * 2 + each[:, :, bit]
     return numbers
 
+# %% ../nbs/appendix/pictures.ipynb #pi0000a2
+address_form = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")  # a drive of Windows has one letter
+web_protocols = ("http", "https", "ftp")
+archive_protocols = ("zip", "tar", "libarchive")
+allow_urls_name = "SIAMESE_NBDEV_ALLOW_URLS"  # environment variable, "1" to read pictures from the web
+most_address_bytes = 500_000_000  # of one picture
+
+
+def is_address(path:object) -> bool:
+    "Tell whether a path is an address, as of a bucket or of a file in an archive."
+    return isinstance(path, str) and "://" in path and address_form.match(path) is not None
+
+
+def local_part(path:str) -> tuple[str, str|None]:
+    "Split a path into what is said in front of a file of this machine, and that file; None where there is no such file."
+    if not is_address(path): return "", path
+    head, mark, outer = path.rpartition("::")
+    if not mark or is_address(outer): return path, None
+    return head + mark, outer
+
+
+def check_address(address:str, allow_urls:bool=False) -> None:
+    "Refuse addresses of the web unless that is allowed, and those that only disguise a path of this machine."
+    protocols = [part.partition("://")[0].lower() for part in address.split("::") if "://" in part]
+    if {"file", "local"} & set(protocols):
+        raise InputError(f"Expected a path or an address elsewhere, got {address}; give the path itself")
+    is_allowed = allow_urls or os.environ.get(allow_urls_name) == "1"
+    if set(web_protocols) & set(protocols) and not is_allowed:
+        raise InputError(
+            f"Expected an image file, got the web address {address}; download it, or allow such addresses: "
+            f"read_image(address, allow_urls=True), or {allow_urls_name}=1 in the environment"
+        )
+
+
+def read_address(address:str, allow_urls:bool=False) -> bytes:
+    "Read the bytes at an address; whatever goes wrong names it."
+    check_address(address, allow_urls)
+    try:
+        content = read_url(address) if address.startswith(("http://", "https://")) else read_stored(address)
+    except (FileNotFoundError, KeyError) as error:
+        raise FileNotFoundError(f"Expected an image file, found none at {address}; check the address") from error
+    except Exception as error:  # of any store
+        raise InputError(f"Expected an image that can be read, got {address}: {reason_of(error)}") from error
+    if len(content) > most_address_bytes:
+        raise InputError(f"Expected a picture of at most {most_address_bytes:,} bytes, got more at {address}")
+    return content
+
+
+def read_stored(address:str) -> bytes:
+    "Read a file of a store or an archive."
+    files, path = files_of(address)
+    with files.open(path, "rb") as file:
+        return file.read(most_address_bytes + 1)
+
+
+def read_url(address:str) -> bytes:
+    "Read a file from a web server, no more of it than is allowed."
+    import requests
+
+    with requests.get(address, stream=True, timeout=30) as answer:
+        if answer.status_code in (404, 410): raise FileNotFoundError(address)
+        answer.raise_for_status()
+        content = io.BytesIO()
+        for piece in answer.iter_content(1_000_000):
+            content.write(piece)
+            if content.tell() > most_address_bytes: break
+    return content.getvalue()
+
+
+def files_of(address:str) -> tuple[Any, str]:
+    "Return fsspec's file system for an address, and the path in it."
+    from fsspec.core import url_to_fs
+
+    inner, _, outer = address.partition("::")
+    protocol, _, _ = inner.partition("://")
+    if not outer or protocol not in archive_protocols:
+        return url_to_fs(address)
+    sign = ()
+    if not is_address(outer):
+        found = os.stat(outer)
+        sign = (found.st_size, found.st_mtime_ns)
+        outer = os.path.abspath(outer)
+    files = opened_archive(f"{protocol}://::{outer}", sign, os.getpid())
+    return files, files._strip_protocol(inner)
+
+
+@lru_cache(8)
+def opened_archive(address:str, sign:tuple, process:int) -> Any:
+    "Open an archive once for all of its pictures, until it changes; processes that share one would read past each other."
+    from fsspec.core import url_to_fs
+
+    return url_to_fs(address)[0]
+
+
+def facts_of(address:str) -> dict|None:
+    "Return what a store says of a file: `size` and a `sign` that changes with it; None where there is no such file."
+    check_address(address)
+    try:
+        if address.startswith(("http://", "https://")):
+            content = read_url(address)
+            return dict(size=len(content), sign=hashlib.sha256(content).hexdigest())
+        files, path = files_of(address)
+        facts = files.info(path)
+    except (FileNotFoundError, KeyError):
+        return None
+    except Exception as error:  # of any store
+        raise InputError(f"Expected an image that can be read, got {address}: {reason_of(error)}") from error
+    if facts.get("type") == "directory": return None
+    return dict(size=facts.get("size") or 0, sign=hashlib.sha256(str(facts).encode()).hexdigest())
+
+
+def is_there(path:str) -> bool:
+    "Tell whether a path or an address leads to a file."
+    return facts_of(path) is not None if is_address(path) else os.path.isfile(path)
+
 # %% ../nbs/appendix/pictures.ipynb #pi000041
 def read_pixels(
-    path:str|Path, # Image file
+    path:str|Path, # Image file, or the address of one
+    allow_urls:bool=False, # Also from the web
 ) -> np.ndarray: # Red, green and blue, uint8, shape (H, W, 3)
     "Read an image file; whatever goes wrong is an `InputError` that names it."
-    decoded = decode_file(path)
+    decoded = decode_file(path, allow_urls)
     if decoded.note:
         warnings.warn(f"A picture has {decoded.note}", stacklevel=3)
     return decoded.pixels
 
 
-def decode_file(path:str|Path) -> Decoded:
+def decode_file(path:str|Path, allow_urls:bool=False) -> Decoded:
     "Decode an image file, and name it in every error."
+    if isinstance(path, str) and is_address(path):
+        return decode_named(io.BytesIO(read_address(path, allow_urls)), path)
     path = check_path("an image file", path)
     check_there(path)
+    return decode_named(path, str(path))
+
+
+def decode_named(source:Path|io.BytesIO, path:str) -> Decoded:
+    "Decode a file, or the bytes of one, that lies at a path."
     try:
-        with silence, open(path, "rb") as file:
+        with silence, open(source, "rb") if isinstance(source, Path) else source as file:
             return decode(file)
     except Exception as error:  # decoders raise all sorts of things; here each of them names its file
-        reason = reason_of(error, path.suffix.lower())
+        reason = reason_of(error, os.path.splitext(path)[1].lower())
         raise InputError(f"Expected an image that can be read, got {path}: {reason}") from error
 
 

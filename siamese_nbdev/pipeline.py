@@ -11,7 +11,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -1580,6 +1580,7 @@ def train_network(
     out:Path|None, # Folder for everything that comes out; None keeps it in memory, and shows no progress
     options:RunOptions, # Seed, and whether pictures may be mirrored
     learning_rate:float=recipes["usual"].learning_rate, # As `fit` takes it
+    trackers:Sequence=(), # As `fit` takes them
 ) -> pd.DataFrame: # History, one row for each epoch
     "Train, contradictions allowed, because they were told before; note whether a mirror image is somebody else."
     from siamese_nbdev.dataset import choose_transform
@@ -1597,6 +1598,7 @@ def train_network(
             out=out,
             seed=options.seed,
             learning_rate=learning_rate,
+            trackers=trackers,
             transform=choose_transform("auto", epochs, options.mirror),
             allow_contradictions=True,
             progress=out is not None,

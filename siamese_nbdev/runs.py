@@ -10,10 +10,10 @@ import io
 import math
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -175,6 +175,7 @@ class CheckedOptions:
     cache:bool = True # Keep decoded images in memory
     keep_memory:bool = True # Keep freed memory in the process while training lasts
     precision:str = "auto" # "float32", "bfloat16", or "auto", which looks at the device
+    trackers:tuple = () # Where to log the run besides `history.csv`: names as accelerate has them, or its objects
     allow_leaks:bool = False # Warn, not refuse, where both sides share identities or files
     allow_contradictions:bool = False # Warn, not refuse, where one picture has two labels
     progress:bool = True # Show progress bars
@@ -198,6 +199,7 @@ class CheckedOptions:
             check_choice(name, getattr(self, name), (True, False))
         if self.out is not None:
             self.write("out", str(self.out))
+        self.write("trackers", check_trackers(self.trackers, self.out))
 
     def settle(self, check:Callable, *names:str, **limits):
         "Check options of one kind, and keep the plain numbers that the check returns."
@@ -251,6 +253,25 @@ class CheckedOptions:
 
 # %% ../nbs/appendix/runs.ipynb #073909e7
 usual_margin = 0.3  # between positive and negative, on the unit sphere
+
+
+def check_trackers(trackers:object, out:str|Path|None) -> tuple:
+    "Refuse trackers that accelerate does not know, that are not installed, or that have nowhere to write."
+    trackers = (trackers,) if isinstance(trackers, str) or not isinstance(trackers, Iterable) else tuple(trackers)
+    if trackers in ((), (None,)): return ()
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
+
+    classes = {str(getattr(kind, "value", kind)): tracker for kind, tracker in LOGGER_TYPE_TO_CLASS.items()}
+    installed = {str(getattr(kind, "value", kind)) for kind in get_available_trackers()}
+    for tracker in trackers:
+        if isinstance(tracker, GeneralTracker): continue
+        check_choice("each of trackers", tracker, sorted(classes), advice="or a tracker object of accelerate")
+        if tracker not in installed:
+            package = tracker.replace("_", "-")
+            raise InputError(f"Expected the tracker {tracker} to be installed, got none; pip install {package}")
+        if out is None and classes[tracker].requires_logging_directory:
+            raise InputError(f"Expected out= with the tracker {tracker}, which writes files, got none; name a folder")
+    return tuple(dict.fromkeys(trackers))
 
 
 def check_not_negative(name:str, value:float) -> float:
@@ -672,11 +693,16 @@ def count_steps(
     return batches // processes
 
 # %% ../nbs/appendix/runs.ipynb #96057475
-def new_accelerator() -> "Accelerator":
-    "Find out which devices and processes there are."
+def new_accelerator(options:CheckedOptions) -> "Accelerator":
+    "Find out which devices and processes there are, and make the trackers known that were asked for."
     from accelerate import Accelerator
+    from accelerate.utils import ProjectConfiguration
 
-    return Accelerator()
+    if not options.trackers: return Accelerator()
+    folder = None if options.out is None else str(options.out)
+    logs = None if folder is None else str(Path(folder, "logs"))
+    places = ProjectConfiguration(project_dir=folder, logging_dir=logs)
+    return Accelerator(log_with=list(options.trackers), project_config=places)
 
 
 def start_run(
@@ -688,7 +714,7 @@ def start_run(
 ) -> Run: # Everything the loop needs
     "Build data sets, sampler, optimiser and bookkeeping for one run."
     check_loss(loss, options.sampling)
-    accelerator = new_accelerator()
+    accelerator = new_accelerator(options)
     options = options.settled(loss, accelerator.device)
     image_size = model.image_size
     dataset = training_set(tables, image_size, options, transform)
@@ -823,6 +849,60 @@ def made_up_batch(run:Run) -> list[Tensor]:
     embeddings = torch.randn(len(labels), size, generator=draw)
     return [F.normalize(embeddings, dim=1).to(device).requires_grad_(), labels.to(device)]
 
+# %% ../nbs/appendix/runs.ipynb #rn0000t2
+@contextmanager
+def tracking(run:Run, is_new:bool=True) -> Iterator[None]:
+    "Open the trackers of a run, tell them the settings, and close them however the block ends."
+    if not run.options.trackers:
+        yield
+        return
+    accelerator = run.accelerator
+    name = Path(run.options.out).name if run.options.out else None
+    named = {tracker: {word: name} for tracker, word in name_options.items() if name}
+    before = random_state()
+    try:
+        accelerator.init_trackers(project_name, init_kwargs=named)
+        if accelerator.is_main_process:
+            for tracker in accelerator.trackers:
+                if is_new or not tracker.requires_logging_directory:
+                    tracker.store_init_configuration(settings_of(run))
+        set_random_state(before)  # services may draw a name for a run
+        yield
+    finally:
+        # Not `end_training`, which also dissolves the group of processes.
+        for tracker in accelerator.trackers:
+            tracker.finish()
+
+
+project_name = "siamese_nbdev"  # services list runs under it
+name_options = dict(wandb="name", mlflow="run_name", trackio="name")  # what a tracker calls the name of a run
+
+
+def track(run:Run, kind:str, figures:dict[str, float]) -> None:
+    "Send the figures of a step or an epoch to the trackers; those that were not measured are left out."
+    if not run.options.trackers: return
+    known = {f"{kind}/{name}": value for name, value in figures.items() if math.isfinite(value)}
+    run.accelerator.log(known, step=run.step)
+
+
+def settings_of(run:Run) -> dict[str, bool|int|float|str]:
+    "Say what a run is in plain values, as trackers want them."
+    sizes = dict(
+        train_images=len(run.dataset),
+        valid_images=0 if run.valid_set is None else len(run.valid_set),
+        processes=run.accelerator.num_processes,
+        transform=describe_transform(run.dataset.transform),
+    )
+    network = {f"network_{name}": value for name, value in run.encoder.config.items()}
+    values = plain_options(run.options) | network | sizes
+    plain = (bool, int, float, str)
+    return {name: value if isinstance(value, plain) else str(value) for name, value in values.items()}
+
+
+def plain_options(options:CheckedOptions) -> dict:
+    "Write options in plain values; of trackers that are objects nothing can be written down."
+    return vars(options) | dict(trackers=[tracker for tracker in options.trackers if isinstance(tracker, str)])
+
 # %% ../nbs/appendix/runs.ipynb #16dcf8dd
 def epoch_batches(run:Run) -> list[list[int]]:
     "Return the batches of row indices that this process still has to do in this epoch."
@@ -912,6 +992,7 @@ def note_step(run:Run, note:dict[str, float], batch:Sequence[Tensor], seconds:fl
     images = sum(map(len, batch)) if len(batch) == 3 else len(batch[0])
     run.progress.seconds += seconds
     run.progress.notes.append(note | dict(images=images))
+    track(run, "step", note | dict(lr=current_rate(run)))
 
 
 def show_step(run:Run, bar:tqdm) -> None:
@@ -1135,8 +1216,9 @@ def open_folder(run:Run, tables:Tables, custom_loss:bool) -> None:
     with switching(out) as new:
         notes = dict(
             id=secrets.token_hex(8),
-            options=asdict(run.options),
+            options=plain_options(run.options),
             custom_loss=custom_loss,
+            tracker_objects=", ".join(tracker.name for tracker in run.options.trackers if not isinstance(tracker, str)),
             transform=describe_transform(run.dataset.transform),
         )
         write_notes(new / "run.json", notes | tables.save(new, out))

@@ -11,14 +11,16 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
+import sys
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,11 +29,12 @@ import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
-from siamese_nbdev.checks import InputError, check_path
+from siamese_nbdev.checks import InputError, check_path, check_whole, shown
 from siamese_nbdev.data import as_manifest
 from siamese_nbdev.files import (
     digest,
     find_file,
+    locked,
     map_vectors_at,
     read_json,
     read_notes,
@@ -45,7 +48,9 @@ from siamese_nbdev.manifests import (
     clean_label,
     count_files,
     file_keys,
+    name_some,
     note_places,
+    paths_from,
     place_paths,
     signs_of,
     some_of,
@@ -241,6 +246,19 @@ CHECKED_AT_ONCE = 64_000_000  # bytes of vectors; where there are more, the othe
 def open_set(folder:str|Path, root:str|Path|None) -> OpenedSet:
     "Open a saved set; `root` is where its pictures are now, if they have moved."
     folder = find_set(folder)
+    opened = read_set(folder)
+    notes = opened.notes
+    manifest = opened.manifest
+    notes.pop("joined", None)
+    places = notes.pop("places", None)
+    if places is None:  # saved by an earlier version, which looked at less
+        manifest = as_manifest(manifest, allow_empty=True)
+    paths, start = place_paths(pd.Series(manifest["path"]), folder, places, root)
+    return opened._replace(manifest=with_paths(manifest, paths), root=start)
+
+
+def read_set(folder:Path) -> OpenedSet:
+    "Read a saved set as it was written: its paths start where they did, which is in the notes."
     settle(folder)
     check_files(folder)
     notes = read_notes(
@@ -255,12 +273,7 @@ def open_set(folder:str|Path, root:str|Path|None) -> OpenedSet:
         raise changed_since(folder)
     sha256 = check_vectors(vectors, notes.pop("vectors", None), folder)
     # Only an empty cell is missing: somebody's label may well be NA or None.
-    manifest = read_as_text(table)
-    places = notes.pop("places", None)
-    if places is None:  # saved by an earlier version, which looked at less
-        manifest = as_manifest(manifest, allow_empty=True)
-    paths, start = place_paths(pd.Series(manifest["path"]), folder, places, root)
-    return OpenedSet(vectors, sha256, with_paths(manifest, paths), notes, start)
+    return OpenedSet(vectors, sha256, read_as_text(table), notes, "")
 
 
 def check_vectors(vectors:np.ndarray, noted:dict|None, folder:Path) -> str:
@@ -284,9 +297,10 @@ def changed_since(folder:str|Path) -> InputError:
 
 
 def find_set(folder:str|Path) -> Path:
-    "Return the folder of an embedding set: this one, or in a run its index, else its embeddings of the test images."
+    "Return the folder of an embedding set, its parts joined: this one, or in a run its index, else its embeddings."
     folder = check_path("an embedding set", folder)
     for candidate in (folder, folder / "index", folder / "embeddings"):
+        settle_parts(candidate)
         if find_file(candidate, "vectors.npy").exists():
             return candidate
     return folder
@@ -301,6 +315,106 @@ def check_files(folder:Path) -> None:
                 "embed_images(model, manifest, out=folder) and EmbeddingSet.save write such a folder"
             )
 
+
+# %% ../nbs/appendix/storage.ipynb #st000040
+def parts_in(folder:Path) -> list[Path]:
+    "List the folders of parts, in order."
+    found = [path for path in folder.glob("part-*-of-*") if re.fullmatch(r"part-\d{4,}-of-\d{4,}", path.name)]
+    return sorted(found, key=numbers_of)
+
+
+def numbers_of(part:Path) -> tuple[int, int]:
+    "Read from the name of a part how many there are, and which it is."
+    _, number, _, of = part.name.split("-")
+    return int(of), int(number)
+
+
+def settle_parts(folder:Path) -> None:
+    "Join the parts that lie in a folder to one set, unless that is done; refuse parts of two runs, and gaps."
+    if not parts_in(folder) or is_joined(folder): return
+    with locked(folder):  # another process may be about it
+        settle_held(folder)
+        if not is_joined(folder):
+            join_parts(folder, check_parts(folder))
+
+
+def is_joined(folder:Path) -> bool:
+    "Tell whether a folder holds a set of its own, or one that was joined from the parts that are there now."
+    if not find_file(folder, "vectors.npy").exists(): return False
+    joined = read_json(find_file(folder, "meta.json")).get("joined")
+    return joined is None or joined == {part.name: sign_of(part) for part in parts_in(folder)}
+
+
+def sign_of(part:Path) -> str:
+    "Return the digest of the notes of a part, which hold those of its vectors and manifest; empty if unfinished."
+    notes = find_file(part, "meta.json")
+    return digest(notes) if notes.exists() else ""
+
+
+def check_parts(folder:Path) -> list[Path]:
+    "Refuse parts that are missing, or of several runs; returns all, in order."
+    counts = sorted({numbers_of(part)[0] for part in parts_in(folder)})
+    if len(counts) > 1:
+        numbers = " and ".join(map(str, counts))
+        raise InputError(f"Expected parts of one run in {folder}, got some of {numbers} parts; delete those of one")
+    of = counts[0]
+    parts = [folder / part_name(number, of) for number in range(of)]
+    missing = [number for number, part in enumerate(parts) if not sign_of(part)]
+    if missing:
+        raise InputError(
+            f"Expected {of} parts in {folder}, {len(missing)} missing or not finished: "
+            f"{name_some([parts[number].name for number in missing])}; start the launcher again, or call "
+            f"embed_images(model, manifest, out={folder.as_posix()!r}, shard=({missing[0]}, {of})) for each"
+        )
+    return parts
+
+
+def check_one_run(parts:list[Path], notes:list[dict]) -> None:
+    "Refuse parts of several networks or manifests."
+    runs = [(note.get("part") or {}).get("run") for note in notes]
+    strangers = [number for number, run in enumerate(runs) if run is None or run != runs[0]]
+    if not strangers: return
+    one = notes[strangers[0]].get("model_id")
+    what = "manifest, batch size or setting"
+    if one != notes[0].get("model_id"):
+        what = f"network ({one}, not {notes[0].get('model_id')})"
+    raise InputError(
+        f"Expected parts of one run in {parts[0].parent}, got {parts[strangers[0]].name} of another {what} than "
+        f"{parts[0].name}; embed them all again with the same network and manifest"
+    )
+
+
+def join_parts(folder:Path, parts:list[Path]) -> None:
+    "Write the rows of all parts into one set, a piece at a time; the parts stay as they are."
+    opened = [read_set(part) for part in parts]
+    check_one_run(parts, [part.notes for part in opened])
+    starts = [os.path.normpath(part.joinpath(read.notes["places"]["start"])) for part, read in zip(parts, opened)]
+    manifests = []
+    for read, start in zip(opened, starts, strict=True):
+        paths = paths_from(pd.Series(read.manifest["path"]), start, starts[0])
+        manifests.append(with_paths(read.manifest, paths))
+    manifest = pd.concat([table for table in manifests if len(table)] or manifests[:1], ignore_index=True)
+    if not len(manifest):
+        raise InputError(f"Expected at least one image that can be read in the parts of {folder}, got none")
+    meta = opened[0].notes | dict(joined={part.name: sign_of(part) for part in parts})
+    del meta["part"]
+    with switching(folder) as new:
+        vectors = reserve(new / "vectors.npy", (len(manifest), opened[0].vectors.shape[1]))
+        copy_parts(opened, parts, vectors)
+        write_set(new, vectors, manifest, meta, root=starts[0], place=folder, stored=True)
+        del vectors  # Windows moves no mapped file
+
+
+def copy_parts(opened:list[OpenedSet], parts:list[Path], vectors:np.ndarray, chunk:int=10_000) -> None:
+    "Copy the vectors of all parts below each other, and refuse those that were changed since they were saved."
+    row = 0
+    for read, part in zip(opened, parts, strict=True):
+        if read.sha256 and rows_digest(read.vectors) != read.sha256:
+            raise changed_since(part)
+        for start in range(0, len(read.vectors), chunk):
+            piece = read.vectors[start:start + chunk]
+            vectors[row:row + len(piece)] = piece
+            row += len(piece)
 
 # %% ../nbs/appendix/storage.ipynb #st000035
 class EmbeddedBatch(NamedTuple):
@@ -424,8 +538,7 @@ def start_vectors(out:Path|None, manifest:pd.DataFrame, size:int, meta:dict) -> 
     "Open the place for the vectors, new or half filled by an interrupted run of the same images and network."
     shape = len(manifest), size
     if out is None: return PartialSet(np.zeros(shape, np.float32))
-    paths = manifest["path"].tolist()
-    signature = digest(json.dumps([meta, os.getcwd(), paths, signs_of(paths)]).encode())
+    signature = signature_of(manifest, meta)
     settle_held(out)
     begun = out / begun_name
     interrupted = reopen_vectors(begun, shape, signature)
@@ -433,6 +546,12 @@ def start_vectors(out:Path|None, manifest:pd.DataFrame, size:int, meta:dict) -> 
     shutil.rmtree(begun, ignore_errors=True)
     begun.mkdir(parents=True)
     return PartialSet(reserve(begun / "partial.npy", shape), begun, signature)
+
+
+def signature_of(manifest:pd.DataFrame, meta:dict) -> str:
+    "Boil down to a digest what decides about the vectors: the images, with their signs, and what embeds them."
+    paths = manifest["path"].tolist()
+    return digest(json.dumps([meta, os.getcwd(), paths, signs_of(paths)]).encode())
 
 
 begun_name = ".siamese.partial"  # folder, in that of a set, of what is not whole yet
@@ -517,3 +636,112 @@ def copy_rows(vectors:np.ndarray, rows:np.ndarray, file:Path, chunk:int=10_000) 
         piece = rows[start:start + chunk]
         copy[start:start + chunk] = vectors[piece]
     copy.flush()
+
+# %% ../nbs/appendix/storage.ipynb #st000038
+@dataclass(frozen=True)
+class Part:
+    "One process's share of a collection, which becomes a set of its own in a folder of its own."
+    number:int # Which part it is, from 0
+    of:int # How many parts there are
+    start:int # First row of the whole manifest
+    stop:int # The row after its last
+    run:str # Digest of the whole manifest and of what embeds it: parts that belong together have it in common
+
+    @property
+    def name(self) -> str:
+        "Name its folder."
+        return part_name(self.number, self.of)
+
+
+def part_name(number:int, of:int) -> str:
+    "Name the folder of a part."
+    return f"part-{number:04d}-of-{of:04d}"
+
+
+def own_part(
+    shard:str|tuple[int, int], # "auto", or which part and of how many
+    out:Path|None, # Folder of all parts
+    manifest:pd.DataFrame, # All images
+    meta:dict, # What makes the vectors
+    batch_size:int, # Images at a time
+) -> tuple[pd.DataFrame, Path|None, dict]: # The images of this process, where they go, and notes that say so
+    "Share a collection out; all of it, into the folder itself, where there is one process."
+    part = choose_part(shard, out, manifest, meta, batch_size)
+    if part is None or out is None: return manifest, out, meta
+    own = manifest.iloc[part.start:part.stop].reset_index(drop=True)
+    return own, out / part.name, meta | dict(part=asdict(part))
+
+
+def choose_part(
+    shard:str|tuple[int, int], # As above, and so are the others
+    out:Path|None,
+    manifest:pd.DataFrame,
+    meta:dict,
+    batch_size:int,
+) -> Part|None: # None where one process embeds all of it
+    "Choose the rows of this process: whole batches of those that a single process would embed, so digits are the same."
+    if out is None:
+        raise InputError(f"Expected out= with shard={shown(shard)}, got none; name the folder that takes the parts")
+    number, of = process_group() if isinstance(shard, str) and shard == "auto" else check_shard(shard)
+    if of == 1: return None
+    check_free_for_parts(out, of)
+    batches = -(-len(manifest) // batch_size)
+    start, stop = (min(len(manifest), batch_size * (end * batches // of)) for end in (number, number + 1))
+    rows = pd.util.hash_pandas_object(as_text(manifest).astype(object), index=False).to_numpy()
+    run = digest(json.dumps([meta, list(manifest), of, batch_size, rows_digest(rows[:, None])]).encode())
+    return Part(number, of, start, stop, run)
+
+
+def check_shard(shard:object) -> tuple[int, int]:
+    "Refuse what names no part."
+    if not isinstance(shard, (tuple, list)) or len(shard) != 2:
+        raise InputError(
+            f"Expected shard to be None, 'auto' or two numbers (part, parts), got {shown(shard)}; parts count from 0"
+        )
+    of = check_whole("the number of parts in shard", shard[1])
+    return check_whole("the part in shard", shard[0], 0, high=of - 1, advice="parts count from 0"), of
+
+
+def process_group() -> tuple[int, int]:
+    "Say which process this is, from 0, and of how many: as torch has it or, where it was not started, the launcher."
+    torch = sys.modules.get("torch")  # who has not imported it is in no group of its
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    number = os.environ.get("RANK", "0")
+    of = os.environ.get("WORLD_SIZE", "1")
+    if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
+        raise InputError(
+            f"Expected RANK and WORLD_SIZE of a launcher such as torchrun, got {shown(number)} and {shown(of)}; "
+            "name the part yourself: shard=(part, parts)"
+        )
+    return int(number), int(of)
+
+
+def check_free_for_parts(out:Path, of:int) -> None:
+    "Refuse to put parts beside a whole set that is not theirs, or beside parts of another number."
+    if find_file(out, "vectors.npy").exists() and "joined" not in read_json(find_file(out, "meta.json")):
+        raise InputError(f"Expected a folder for parts, got a whole set in {out}; delete it, or choose another folder")
+    others = [part for part in parts_in(out) if numbers_of(part)[0] != of]
+    if others:
+        raise InputError(
+            f"Expected a folder for {of} parts, got {others[0].name} in {out}; delete the parts, start as many "
+            "processes as then, or choose another folder"
+        )
+
+
+def held_for(place:Path|None, meta:dict) -> AbstractContextManager:
+    "Hold the lock of the folder that vectors go into, if there is one."
+    if place is None: return nullcontext()
+    _, of = (0, 1) if "part" in meta else process_group()
+    if of == 1: return locked(place, wait=False)
+    advice = f"all {of} processes of this launch were given this folder: let each embed its part with shard=\"auto\""
+    return locked(place, wait=False, advice=advice)
+
+
+def is_finished(place:Path|None, manifest:pd.DataFrame, meta:dict) -> bool:
+    "Tell whether these rows are a part that was embedded already: of the same pictures, by the same network."
+    if place is None or "part" not in meta: return False
+    settle_held(place)
+    notes = place / "meta.json"
+    if not notes.exists(): return False
+    return (read_json(notes).get("part") or {}).get("signature") == signature_of(manifest, meta)

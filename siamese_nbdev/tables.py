@@ -18,7 +18,7 @@ import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_path
 from siamese_nbdev.manifests import name_some
-from siamese_nbdev.pictures import look_again
+from siamese_nbdev.pictures import is_address, local_part, look_again
 
 # %% ../nbs/appendix/tables.ipynb #ta000007
 separators = (",", ";", "\t", "|")
@@ -153,7 +153,10 @@ def resolve_paths(folder:Path, names:Iterable[str]) -> list[str]:
 
 
 def resolve_path(folder:Path, name:str) -> str:
-    "Join one path to a folder, in the first spelling that leads to a file, or as it is."
+    "Join one path to a folder, in the first spelling that leads to a file, or as it is; an address stays."
+    if is_address(name.strip()):
+        store, path = local_part(name.strip())
+        return store if path is None else store + resolve_path(folder, path)
     slashed = name.strip().replace("\\", "/")
     spellings = [name, slashed]
     if not name.isascii():

@@ -65,6 +65,8 @@ from siamese_nbdev.runs import (
     stop_on_nan,
     tidy,
     told_by,
+    track,
+    tracking,
     unknown_scores,
     update_average,
     who_and_where,
@@ -185,6 +187,7 @@ def end_epoch(run:Run) -> None:
     with averaged_weights(run) as encoder:
         row = history_row(run, encoder)
         progress.history.append(row)
+        track(run, "epoch", row)
         keep_best(run, encoder, row["valid_map"])
     progress.epoch += 1
     progress.done = 0
@@ -250,7 +253,7 @@ def fit(
     clip_norm:float=5.0, # Longest gradient; longer ones are scaled down
     identity_weight:float|None=None, # Weight of the identity loss beside it; None: 1, and 0 beside a loss of yours
     averaging:float|None=None, # Decay of the averaged weights (EMA), such as 0.99; None keeps none
-    transform:Callable|str|None="auto", # Of image and seed; None; "auto": `random_flip`, in a long run `augment`
+    transform:Callable|str|None="auto", # Yours, or torchvision's; None; "auto": `random_flip`, in a long run `augment`
     patience:int|None=None, # Stop after so many epochs without a better `valid_map`
     checkpoint_steps:int|None=None, # Write a checkpoint every so many steps, besides the one after each epoch
     glance:int=300, # About how many training images to score for `train_rank_1`; 0 for none
@@ -259,6 +262,7 @@ def fit(
     cache:bool=True, # Keep decoded images in memory
     keep_memory:bool=True, # Keep freed memory in the process while training lasts, which is faster
     precision:str="auto", # "float32" or "bfloat16"; "auto": bfloat16 where the device is made for it
+    trackers:Sequence=(), # Log to these too: "tensorboard", "wandb", "mlflow", others of accelerate, or its objects
     allow_leaks:bool=False, # Warn instead of raising where `train` and `valid` share identities or files
     allow_contradictions:bool=False, # Warn instead of raising where one file, or the same bytes, has two labels
     progress:bool=True, # Show progress bars
@@ -271,7 +275,7 @@ def fit(
         learning_rate=learning_rate, backbone_rate=backbone_rate, weight_decay=weight_decay,
         warmup=warmup, clip_norm=clip_norm, identity_weight=identity_weight, averaging=averaging,
         patience=patience, checkpoint_steps=checkpoint_steps, glance=glance, seed=seed, workers=workers,
-        cache=cache, keep_memory=keep_memory, precision=precision, allow_leaks=allow_leaks,
+        cache=cache, keep_memory=keep_memory, precision=precision, trackers=trackers, allow_leaks=allow_leaks,
         allow_contradictions=allow_contradictions, progress=progress,
     )
     tables, remarks = check_tables(Tables(train, valid, triplets), options)
@@ -281,7 +285,8 @@ def fit(
     run = start_run(model, tables, options, loss, choose_transform(transform, options.epochs))
     with holding(run), deterministic(), keeping_memory(options.keep_memory), quick_convolutions(run.trainee):
         open_folder(run, tables, custom_loss=loss is not None)
-        return run_epochs(run)
+        with tracking(run):
+            return run_epochs(run)
 
 # %% ../nbs/04_training.ipynb #872305ff
 def resume(
@@ -291,6 +296,7 @@ def resume(
     transform:Callable|None=None, # The augmentation again, if `fit` was given one of your own
     backbone:nn.Module|None=None, # The backbone again, if it is a module of your own
     workers:int|None=None, # Processes that read images; None takes as many as before
+    trackers:Sequence|None=None, # Where to log; None takes those that `fit` was given by name
     progress:bool=True, # Show progress bars
 ) -> tuple[SiameseNet, pd.DataFrame]: # The network and its history
     "Continue a run wherever it was killed; on the same machine it ends with the weights of an uninterrupted one."
@@ -304,6 +310,10 @@ def resume(
     options = Options.from_notes(notes, out, progress)
     if workers is not None:
         options = replace(options, workers=workers)
+    if trackers is not None:
+        options = replace(options, trackers=trackers)
+    elif notes.get("tracker_objects"):
+        warnings.warn(f"Not logged to {notes['tracker_objects']}; hand it over again with trackers=", stacklevel=2)
     model = load_model(out / "start", backbone=backbone)
     torch.manual_seed(options.seed)  # as in `fit`, after the network was built
     tables = Tables.load(out, notes)
@@ -314,7 +324,8 @@ def resume(
         load_checkpoint(run)
         check_best(run)
         write_history(run)  # cut back to the checkpoint
-        return model, run_epochs(run)
+        with tracking(run, is_new=False):
+            return model, run_epochs(run)
 
 # %% ../nbs/04_training.ipynb #3ebc925d
 def plot_history(

@@ -28,7 +28,7 @@ from siamese_nbdev.checks import (
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.files import write_notes
 from siamese_nbdev.neighbours import metrics_known
-from siamese_nbdev.pictures import write_names
+from siamese_nbdev.pictures import is_address, write_names
 from siamese_nbdev.thresholds import (
     Figures,
     PairDraw,
@@ -399,7 +399,8 @@ def verify_pair(
         limit = threshold
         flip = False
         metric = "euclidean"
-    paths = [check_path("an image file", path).as_posix() for path in (first, second)]
+    both = first, second
+    paths = [path if is_address(path) else check_path("an image file", path).as_posix() for path in both]
     files = pd.DataFrame(dict(path=paths))
     embedded = embed_images(model, files, flip=flip, on_error="raise", progress=False)
     distance = float(distances_of_pairs(embedded.vectors, np.array([0]), np.array([1]), metric)[0])
