@@ -734,7 +734,9 @@ def limit_of(place:Path, folder:Path, gallery:"Index|Gallery", max_distance:floa
 
 def is_fit_for(threshold:"Threshold", gallery:"Index|Gallery") -> bool:
     "Tell whether a threshold is about the distances that an index measures."
-    meta = gallery.meta if hasattr(gallery, "meta") else gallery.embeddings.meta
+    from siamese_nbdev.retrieval import Index
+
+    meta = gallery.embeddings.meta if isinstance(gallery, Index) else gallery.meta
     flip = bool(meta.get("flip", False))
     return (threshold.metric, threshold.flip) == (gallery.metric, flip)
 
@@ -751,6 +753,7 @@ def evaluate_command(
     "Measure retrieval in an embedding set: Rank-k, mAP and more, with 95 % intervals over identities."
     from siamese_nbdev.evaluation import evaluate_retrieval
     from siamese_nbdev.pipeline import questions_of
+    from siamese_nbdev.retrieval import Index
 
     place = set_in(embeddings)
     asked = open_index(place, root)
@@ -762,7 +765,7 @@ def evaluate_command(
         place = place_of(gallery)
         index = open_collection(gallery, place, root)
         metric = index.metric
-        answers = index.read() if hasattr(index, "read") else index.embeddings
+        answers = index.embeddings if isinstance(index, Index) else index.read()
         say(f"searched in {described(gallery if is_database(gallery) else place, index)}")
     scores = evaluate_retrieval(queries, answers, metric=metric, over=divided_by(embeddings))
     say_who_asked(scores)
@@ -1075,12 +1078,11 @@ def index_info_command(
             kind=opened.kind,
             metric=opened.metric,
             network=opened.meta.get("model_id"),
-            columns=opened.columns(),
         )
+        columns = opened.columns()
     if as_json:
-        typer.echo(json.dumps(facts, indent=1))
+        typer.echo(json.dumps(facts | dict(columns=columns), indent=1))
         return
-    columns = facts.pop("columns")
     typer.echo("\n".join(f"{name}: {fact}" for name, fact in facts.items()))
     for name, values in columns.items():
         shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")

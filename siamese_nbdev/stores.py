@@ -574,10 +574,11 @@ class Gallery:
         for part in parts_of_rows(np.flatnonzero(is_new | is_changed), batch_size):
             done = self.embed_and_add(listed.iloc[part], model)
             counts = Counts(counts.added + done.added, counts.replaced + done.replaced)
-        gone = [key for key in keys_gone(known, start, folder) if key not in set(keys)]
+        listed_keys = set(keys)
+        gone = [key for key in keys_gone(known, start, folder) if key not in listed_keys]
         if gone:
             with self.engine.writing():
-                self.engine.delete({KEY: gone})
+                self.engine.delete({KEY: list(gone)})
         return Changes(counts.added, counts.replaced, len(gone))
 
     def known_signs(self) -> pd.DataFrame:
@@ -649,7 +650,7 @@ def listed_images(images:str|Path|pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return pd.DataFrame(dict(path=[path.as_posix() for path in paths]), dtype="str"), os.path.abspath(folder)
 
 
-def keys_gone(known:pd.DataFrame, start:str, folder:str) -> list[str]:
+def keys_gone(known:pd.DataFrame, start:str, folder:str) -> list[str|None]:
     "List the keys of images below a folder whose file is not there any more."
     below = os.path.join(os.path.realpath(folder), "")
     gone = []
@@ -765,7 +766,7 @@ class FolderEngine:
             whole = shelved.embeddings.select(np.flatnonzero(~is_gone)).append(added)
             self.save(Index(whole, notes.kind, metric=notes.metric), signs)
             return
-        index = without_rows(shelved.index, np.flatnonzero(is_gone))
+        index = without_rows(self.index(), np.flatnonzero(is_gone))
         index.add(added)
         self.save(index, signs)
 
@@ -777,7 +778,7 @@ class FolderEngine:
         if len(gone) and is_gone.all():
             self.save_empty(shelved.embeddings.select([]))
         elif len(gone):
-            self.save(without_rows(shelved.index, gone), signs)
+            self.save(without_rows(self.index(), gone), signs)
         return len(gone)
 
     def save(self, index:Index, signs:np.ndarray) -> None:
@@ -927,15 +928,14 @@ def notes_as_text(notes:Notes, home:str|None) -> str:
 
 def notes_from_text(text:str, home:str|None, place:str|Path|None, name:str) -> Notes:
     "Read notes from JSON; `place` is where the pictures are now, if they have moved."
-    kinds = dict(meta=dict, size=int, kind=str, metric=str, start=str, format=int)
     noted = json.loads(text)
-    is_known = isinstance(noted, dict) and all(isinstance(noted.get(key), kind) for key, kind in kinds.items())
-    if not is_known or noted.pop("format") != 1:
+    names = {"meta", "size", "kind", "metric", "start", "format"}
+    if not isinstance(noted, dict) or names - set(noted) or noted["format"] != 1:
         raise InputError(
             f"Expected a gallery in {name} that this version of siamese_nbdev understands, got other notes; "
             "open it with the version that made it"
         )
-    notes = Notes(**{key: noted[key] for key in kinds if key != "format"})
+    notes = Notes(**{name: noted[name] for name in names - {"format"}})
     start = notes.start if home is None else os.path.normpath(os.path.join(os.path.realpath(home), notes.start))
     return replace(notes, start=os.path.abspath(place) if place is not None else start)
 

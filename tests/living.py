@@ -1,4 +1,4 @@
-"""Images of a collection whose vectors follow from their numbers: whoever reads them can tell whether they are whole."""
+"""Images whose vectors follow from their numbers: whoever reads some can tell whether they are whole."""
 import numpy as np
 import pandas as pd
 
