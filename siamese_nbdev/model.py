@@ -221,7 +221,6 @@ class SiameseNet(nn.Module):
     def forward(
         self,
         images:Tensor, # Floats in [0, 1], shape (B, 3, H, W)
-        *,
         normalize:bool|None=None, # Put embeddings on the unit sphere; None as the network was made
     ) -> Tensor:
         "Return embeddings (B, D) for images (B, 3, H, W) in [0, 1]; `normalize=False` keeps their own lengths."
