@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -298,7 +298,7 @@ class Encoder:
     runtime:str # "onnx" or "openvino"
     dtype:str = "float32" # "float32", "bfloat16" or "int8"
     threshold:Any = None # The `Threshold` noted with the network; None where there is none
-    opened:dict = field(default_factory=dict, repr=False) # Sessions by the name of their graph
+    opened:dict = field(default_factory=dict, repr=False) # Sessions of all ways to run it, each opened once
     lock:Any = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -328,10 +328,11 @@ class Encoder:
 
     def session(self, name:str) -> Callable[[np.ndarray], np.ndarray]:
         "Open a graph, once."
+        key = self.runtime, self.dtype, name
         with self.lock:
-            if name not in self.opened:
-                self.opened[name] = sessions[self.runtime](self.read(name), self.dtype)
-            return self.opened[name]
+            if key not in self.opened:
+                self.opened[key] = sessions[self.runtime](self.read(name), self.dtype)
+            return self.opened[key]
 
     def embed(
         self,
@@ -368,7 +369,7 @@ class Encoder:
         if (chosen, numbers) == (self.runtime, self.dtype):
             return self
         need(modules_of[chosen], chosen)
-        return Encoder(self.notes, self.read, chosen, numbers, self.threshold)
+        return replace(self, runtime=chosen, dtype=numbers)
 
 
 def name_of_dtype(dtype:object) -> str|None:
@@ -544,7 +545,17 @@ def encoder_in_memory(model:"SiameseNet") -> Encoder:
         return exported.encoder
 
 # %% ../nbs/appendix/encoders.ipynb #ec000041
-CALIBRATED = 512  # images; where there are more, they are evenly chosen
+CALIBRATED = 256  # images; where there are more, they are evenly chosen
+
+
+def delicate_layers(
+    file:Path, # ONNX
+) -> list[str]: # Names of nodes
+    "Name the convolutions that stay in float32: the first, which sees the picture, and those of one channel each."
+    graph = need("onnx", "onnx").load(file).graph
+    shapes = {weights.name: list(weights.dims) for weights in graph.initializer}
+    layers = [node for node in graph.node if node.op_type == "Conv"]
+    return [layer.name for layer in layers if layer is layers[0] or shapes.get(layer.input[1], [0, 0])[1] == 1]
 
 
 class CalibrationImages:
@@ -582,6 +593,7 @@ def quantize_graph(
             images,
             quant_format=tools.QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            nodes_to_exclude=delicate_layers(prepared),
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,

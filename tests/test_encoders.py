@@ -272,6 +272,7 @@ def test_where_nothing_is_installed(place, monkeypatch):
     assert found.meta["runtime"] == "torch"
 
 
+@slow
 def test_an_export_that_is_killed_leaves_what_was_there(place, tmp_path):
     folder = tmp_path / "exported"
     model = build("average")
