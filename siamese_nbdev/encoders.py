@@ -32,6 +32,8 @@ from siamese_nbdev.files import check_digests, digest, find_file, read_notes, se
 from siamese_nbdev.storage import read_batch
 
 if TYPE_CHECKING:  # an encoder runs without torch: it is imported where a network is exported
+    from typing_extensions import TypeIs
+
     from siamese_nbdev.model import SiameseNet
 
 # %% ../nbs/appendix/encoders.ipynb #ec000007
@@ -279,11 +281,6 @@ def notes_on(model:"SiameseNet", graphs:dict[str, bytes]) -> dict:
     )
 
 
-def has_encoder(folder:object) -> bool:
-    "Tell whether something is a folder that `export_onnx` wrote."
-    return isinstance(folder, (str, os.PathLike)) and find_file(Path(os.fsdecode(folder)), encoder_name).is_file()
-
-
 def read_encoder_notes(folder:Path) -> dict:
     "Read the notes of an encoder, and refuse those that are damaged or of another format."
     settle(folder)
@@ -420,12 +417,12 @@ def open_encoder(
     return Encoder(notes, read, installed[0]).using(runtime, dtype)
 
 # %% ../nbs/appendix/encoders.ipynb #ec000025
-def is_encoder(model:object) -> bool:
+def is_encoder(model:object) -> "TypeIs[Encoder]":
     "Tell an encoder, of ours or another object that can do the same, from a network of torch."
     return callable(getattr(model, "embed", None)) and hasattr(model, "image_size")
 
 
-def is_network(model:object) -> bool:
+def is_network(model:object) -> "TypeIs[SiameseNet|Encoder]":
     "Tell whether something embeds: an encoder, or a `SiameseNet`, which nobody has who has not imported it."
     module = sys.modules.get("siamese_nbdev.model")
     return is_encoder(model) or (module is not None and isinstance(model, module.SiameseNet))
@@ -443,8 +440,11 @@ def open_network(
 
 
 def is_encoder_alone(folder:object) -> bool:
-    "Tell whether a folder holds an encoder and no network beside it."
-    return has_encoder(folder) and not find_file(Path(os.fsdecode(folder)), "model.json").is_file()
+    "Tell whether something is a folder that `export_onnx` wrote, with no network beside it."
+    if not isinstance(folder, (str, os.PathLike)):
+        return False
+    place = Path(os.fsdecode(folder))
+    return find_file(place, encoder_name).is_file() and not find_file(place, "model.json").is_file()
 
 
 def notes_beside(folder:Path) -> dict:

@@ -6,13 +6,14 @@
 __all__ = ['export_onnx', 'load_encoder']
 
 # %% ../nbs/13_serve.ipynb #5e4e0004
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_path
-from siamese_nbdev.encoders import Encoder, is_encoder_alone, notes_beside, open_encoder, write_encoder
+from siamese_nbdev.encoders import Encoder, is_encoder, is_encoder_alone, notes_beside, open_encoder, write_encoder
 from siamese_nbdev.verification import Threshold, check_threshold, load_threshold, noted_values
 
 if TYPE_CHECKING:  # an encoder runs without torch: it is imported where a network is
@@ -27,25 +28,33 @@ def export_onnx(
     calibration:pd.DataFrame|None=None, # Some hundreds of images; then a graph of 8-bit integers is written, too
 ) -> Path: # The folder: `model.onnx`, `model_uint8.onnx`, `encoder.json`
     "Write a network as graphs that need no torch, with its preprocessing inside, and check that they are the network."
-    network, mirror = model, None
-    if isinstance(model, (str, Path)):
-        network, mirror, noted = opened_with_notes(Path(model))
-        threshold = threshold or noted
-    folder = check_path("an exported network", folder)
-    values = None if threshold is None else noted_values(fitting(threshold, network), network.model_id())
-    return write_encoder(folder, network, values, mirror, calibration)
+    opened = open_with_notes(model)
+    network = opened.network
+    threshold = opened.threshold if threshold is None else fitting(threshold, network)
+    values = None if threshold is None else noted_values(threshold, network.model_id())
+    return write_encoder(check_path("an exported network", folder), network, values, opened.mirror, calibration)
 
 # %% ../nbs/13_serve.ipynb #5e4e0103
-def opened_with_notes(folder:Path) -> "tuple[SiameseNet, bool|None, Threshold|None]":
-    "Open a network, and say whether a mirror image shows the same to it, and which threshold was saved with it."
-    from siamese_nbdev.model import find_network, load_model
+@dataclass(frozen=True)
+class Opened:
+    "A network with what is noted beside it."
+    network:"SiameseNet"
+    mirror:bool|None = None # Whether a mirror image shows the same to it; None where that is not known
+    threshold:Threshold|None = None # Up to which distance two images are the same
 
-    place = find_network(folder)
-    if is_encoder_alone(place):
-        raise InputError(f"Expected a network to export, got {folder}, which is exported; copy the folder")
-    network = load_model(place)
+
+def open_with_notes(model:"SiameseNet|str|Path") -> Opened:
+    "Open a network that lies in a folder or a run, with its notes; one in memory has none."
+    from siamese_nbdev.model import SiameseNet, find_network, load_model
+
+    if isinstance(model, SiameseNet):
+        return Opened(model)
+    if is_encoder(model) or is_encoder_alone(model):
+        raise InputError("Expected a network, got one that is exported already; copy its folder")
+    place = find_network(model)
     notes = notes_beside(place)
-    return network, notes.get("mirror"), load_threshold(place) if notes.get("threshold") else None
+    threshold = load_threshold(place) if notes.get("threshold") else None
+    return Opened(load_model(place), notes.get("mirror"), threshold)
 
 
 def fitting(threshold:Threshold, model:"SiameseNet") -> Threshold:

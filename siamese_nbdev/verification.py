@@ -409,9 +409,8 @@ def verify_pair(
             "Expected a threshold with a network in memory, got none; "
             "give fit_threshold(pairs), a distance, or the folder of a network that has one saved"
         )
-    if not is_network(model):
-        model = open_network(model)
-    check_threshold(threshold, model)
+    network = model if is_network(model) else open_network(model)
+    check_threshold(threshold, network)
     if isinstance(threshold, Threshold):
         limit = threshold.distance
         flip = threshold.flip
@@ -422,6 +421,6 @@ def verify_pair(
         metric = "euclidean"
     paths = [check_path("an image file", path).as_posix() for path in (first, second)]
     files = pd.DataFrame(dict(path=paths))
-    embedded = embed_images(model, files, flip=flip, on_error="raise", progress=False)
+    embedded = embed_images(network, files, flip=flip, on_error="raise", progress=False)
     distance = float(distances_of_pairs(embedded.vectors, np.array([0]), np.array([1]), metric)[0])
     return Verdict(distance <= limit, distance, threshold)
