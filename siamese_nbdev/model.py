@@ -303,7 +303,7 @@ def save_model(
 
 # %% ../nbs/02_model.ipynb #6554e45f
 def load_model(
-    folder:str|Path, # Folder that `save_model` wrote, or a run that holds the network it chose for use
+    folder:str|Path, # Folder that `save_model` wrote, a run that holds the network it chose, or "hf://user/name"
     *,
     backbone:nn.Module|None=None, # Where the network was built around a module of your own: one like it, to be filled
 ) -> SiameseNet: # The network, in evaluation mode

@@ -185,11 +185,33 @@ def write_network(folder:Path, weights:bytes, notes:dict) -> Path:
 # %% ../nbs/appendix/weights.ipynb #we000025
 def find_network(folder:str|Path) -> Path:
     "Return the folder of a network: this one, or in a run that of the network it chose for use, else the trained one."
+    if isinstance(folder, str) and folder.startswith(hub_mark):
+        return from_hub(folder)
     folder = check_path("a saved network", folder)
     for candidate in (folder, folder / "index" / "model", folder / "model"):
         if find_file(candidate, notes_name).is_file():
             return candidate
     return folder
+
+
+hub_mark = "hf://"  # what an address on the Hugging Face hub begins with
+
+
+def from_hub(address:str) -> Path:
+    "Fetch notes and weights of one commit into the cache of the hub, or find them there; returns their folder."
+    from huggingface_hub import hf_hub_download
+
+    name, _, revision = address.removeprefix(hub_mark).partition("@")
+    try:
+        notes = Path(hf_hub_download(name, notes_name, revision=revision or None))
+        hf_hub_download(name, weights_name, revision=notes.parent.name)
+    except Exception as error:  # of the name, the network, the hub, the cache
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"Expected a network at {address}, written hf://organisation/name or hf://organisation/name@revision, "
+            f"found none there or in the cache ({type(error).__name__}: {reason})"
+        ) from error
+    return notes.parent
 
 
 def read_model_notes(path:Path) -> dict:
