@@ -117,6 +117,7 @@ shell_words = {  # what the library advises in Python -> the same for a shell
     r"join the labels with embeddings\.join\(frame\)":
         "embed a folder with one sub-folder per identity, or a CSV with the columns path and label",
     r"or write one by save_model\(.*?\) or fit\(.*?\) \(fit: out/model\)": "or train one with: siamese-nbdev train",
+    r"write it again with export_onnx": "write it again with: siamese-nbdev export",
     r"embed_images\(model, manifest, out=folder\) and EmbeddingSet\.save write": "siamese-nbdev embed writes",
     r"build the index again with Index\(embeddings\)\.save\(folder\)": "copy the folder again, or make the run again",
     r"call search\(image, gallery, model=load_model\(folder\)\)": "name the network with --model",
