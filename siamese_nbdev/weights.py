@@ -9,7 +9,9 @@ __all__ = []
 import difflib
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,8 @@ def timm_backbone(name:str, size:tuple[int, ...]|None, *, pretrained:bool) -> An
     if tensors is not None:
         return fill_in_order(timm.create_model(name), tensors)
     options:dict[str, Any] = {} if size is None else dict(img_size=tuple(size))
+    if not pretrained and name in recipes_noted:
+        return recipes_noted[name].build(options)
     if not pretrained:
         return timm.create_model(name, **options)
     try:
@@ -110,10 +114,54 @@ def close_names(name:str) -> str:
     return f" (did you mean {', '.join(alike)}?)" if alike else ""
 
 
+@dataclass(frozen=True)
+class Recipe:
+    "What a model on the hub or in a folder notes about itself: enough to build it where it is not."
+    architecture:str # timm's name
+    options:dict # For timm
+    settings:dict # Size, mean and more
+
+    def build(self, options:dict) -> Any:
+        "Let timm build the network, with random weights."
+        import timm
+
+        return timm.create_model(self.architecture, pretrained_cfg=dict(self.settings), **(self.options | options))
+
+
+recipes_noted:dict[str, Recipe] = {}  # of backbones by address, from networks that were saved with them
+
+
+@contextmanager
+def following_recipe(name:str, noted:dict|None) -> Iterator[None]:
+    "Build the backbone of a name as it was noted, for as long as the block lasts."
+    if noted is None:
+        yield
+        return
+    recipes_noted[name] = Recipe(**noted)
+    try:
+        yield
+    finally:
+        del recipes_noted[name]
+
+
+def recipe_of(name:str) -> dict|None:
+    "Return what a network must note of a backbone by address, in plain values; None for timm's own names."
+    if name.startswith(own_mark) or ":" not in name:
+        return None
+    return asdict(hub_recipe(name))
+
+
 def hub_settings(name:str) -> dict[str, Any]:
-    "Read what a model on the Hugging Face hub or in a local folder notes about itself."
+    "Say what a model on the Hugging Face hub or in a local folder notes about itself."
+    return hub_recipe(name).settings
+
+
+def hub_recipe(name:str) -> Recipe:
+    "Read what a model on the Hugging Face hub or in a local folder notes about itself, unless that is known."
     import timm
 
+    if name in recipes_noted:
+        return recipes_noted[name]
     source, place = name.split(":", 1)
     readers = {
         "hf-hub": timm.models.load_model_config_from_hf,
@@ -125,7 +173,7 @@ def hub_settings(name:str) -> dict[str, Any]:
             f"Expected a timm backbone, 'hf-hub:organisation/name' or 'local-dir:folder', got {name!r}"
         )
     try:
-        settings, architecture, _ = readers[source.lower()](place)
+        settings, architecture, options = readers[source.lower()](place)
     except Exception as error:
         raise InputError(
             f"Expected the config.json of {name}, without which the network cannot be built, found none in the cache, "
@@ -134,7 +182,9 @@ def hub_settings(name:str) -> dict[str, Any]:
         ) from error
     if not timm.is_model(architecture):
         raise InputError(f"Expected a timm network at {name}, got {architecture!r}; pass it as a module of your own")
-    return settings
+    places = ("file", "source", "hf_hub_id", "url")
+    noted = {key: value for key, value in settings.items() if key not in places and value is not None}
+    return Recipe(architecture, options or {}, noted)
 
 # %% ../nbs/appendix/weights.ipynb #we000020
 weights_name = "model.safetensors"

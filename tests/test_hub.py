@@ -3,14 +3,17 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import timm
 import torch
 
+from siamese_nbdev.checks import InputError
 from siamese_nbdev.model import SiameseNet, load_model, save_model
 from siamese_nbdev.serve import push_model
 from siamese_nbdev.verification import Threshold, load_threshold, save_threshold
@@ -121,6 +124,20 @@ def test_a_folder_holds_a_network_and_its_card(run, tmp_path):
     card = (tmp_path / "published" / "README.md").read_text()
     assert "90.0 % (80.0 to 95.0)" in card and "Up to a distance of 0.500" in card
     assert "library_name: siamese_nbdev" in card and str(tmp_path) not in card
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
+def test_a_backbone_of_a_folder_travels(name, tmp_path):
+    own = tmp_path / "own"
+    timm.models.save_for_hf(timm.create_model(name, num_classes=7), own, safe_serialization=True)
+    model = SiameseNet(f"local-dir:{own}", image_size=(64, 32)).eval()
+    save_model(model, tmp_path / "network")
+    shutil.rmtree(own)  # another machine
+    again = load_model(tmp_path / "network")
+    images = torch.rand(2, 3, 64, 32)
+    assert again.model_id() == model.model_id() and torch.equal(again(images), model(images))
+    with pytest.raises(InputError, match="the config.json of local-dir:"):
+        SiameseNet(f"local-dir:{own}", image_size=(64, 32))
 
 
 @pytest.mark.slow
