@@ -487,9 +487,14 @@ def check_batch(images:Tensor, image_size:tuple[int, int]) -> None:
             f"Expected images of shape (B, 3, {height}, {width}), got {tuple(images.shape)}; "
             f"{advice_on_shape(tuple(images.shape), image_size)}"
         )
-    is_tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] documented, only not re-exported
-    if images.device.type == "cpu" and images.numel() and not is_tracing:
+    if images.device.type == "cpu" and images.numel() and not is_recorded():
         check_scale(images)
+
+
+def is_recorded() -> bool:
+    "Tell whether torch records what is done with tensors, to compile or export it: their numbers cannot be asked then."
+    is_tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage] documented, only not re-exported
+    return is_tracing or torch.compiler.is_compiling()
 
 
 def advice_on_shape(

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 
+
 def stop_at_once(*_) -> None:
     "End while the command is still being loaded; nothing has begun."
     os.write(2, b"\nsiamese-nbdev: stopped; nothing had begun\n")
@@ -85,7 +86,7 @@ searched_set = (
     "milvus:FILE.db, milvus:http://HOST:PORT/NAME."
 )
 some_gallery = "Gallery: a folder or a run, lance:FOLDER, milvus:FILE.db, or milvus:http://HOST:PORT/NAME."
-some_network = "Folder of a network, or of a run that holds one, such as runs/demo."
+some_network = "Folder of a network, of a run that holds one, such as runs/demo, or one that export wrote."
 out_folder = option("Folder for the results. An earlier run in it is moved aside, not overwritten.")
 Epochs = Annotated[
     int|None, option("Passes over the training images. Default: about 9,600 images in all.", min=1)
@@ -137,6 +138,7 @@ shell_words = {  # what the library advises in Python -> the same for a shell
     r"join the labels with embeddings\.join\(frame\)":
         "embed a folder with one sub-folder per identity, or a CSV with the columns path and label",
     r"or write one by save_model\(.*?\) or fit\(.*?\) \(fit: out/model\)": "or train one with: siamese-nbdev train",
+    r"write it again with export_onnx": "write it again with: siamese-nbdev export",
     r"embed_images\(model, manifest, out=folder\) and EmbeddingSet\.save write": "siamese-nbdev embed writes",
     r"build the index again with Index\(embeddings\)\.save\(folder\)": "copy the folder again, or make the run again",
     r"call search\(image, gallery, model=load_model\(folder\)\)": "name the network with --model",
@@ -498,10 +500,41 @@ def embed_command(
     typer.echo(f"{counted(len(embeddings), 'embedding')} of {embeddings.vectors.shape[1]:,} numbers in {out}")
 
 
+@app.command("export", epilog=example("export runs/photos --out runs/network --calibrate photos"))
+def export_command(
+    model:Annotated[Path, argument("Folder of a network, or of a run that holds one, such as runs/demo.")],
+    out:Annotated[Path, option("Folder for the graphs and the notes on them.")],
+    calibrate:Annotated[Path|None, option(
+        "Folder of images, or a CSV, by which a third graph of small integers is scaled. Default: none is written."
+    )]=None,
+):
+    """Write a network as ONNX, for programs without torch; embed, search and verify take the folder as --model.
+
+    The threshold saved with the network goes along. The graphs are compared with the network before they count.
+    """
+    from siamese_nbdev.files import locked
+    from siamese_nbdev.pipeline import read_folder
+    from siamese_nbdev.serve import export_onnx
+
+    refuse_full(out, "encoder.json")
+    check_room(out)
+    folder = find_model(model)
+    images = None
+    if calibrate is not None:
+        found = read_folder(calibrate, needs_labels=False)
+        warn_of(found.notes)
+        images = found.images
+    with locked(out, wait=False):
+        export_onnx(folder, out, calibration=images)
+    written = sorted(file.name for file in out.iterdir() if file.suffix in (".json", ".onnx"))
+    typer.echo(f"{', '.join(written)} in {out}")
+
+
 kinds_of_folder = {
     "plan.json": "a run",
     "run.json": "a training",
     "model.json": "a network",
+    "encoder.json": "an exported network",
     "vectors.npy": "an embedding set",
 }
 
@@ -518,9 +551,9 @@ def refuse_full(out:Path, own:str) -> None:
 def embed_found(folder:Path, found:"Found", flip:bool) -> "EmbeddingSet":
     "Embed what was found, with the network in a folder."
     from siamese_nbdev.embeddings import embed_images
-    from siamese_nbdev.model import load_model
+    from siamese_nbdev.encoders import open_network
 
-    return embed_images(load_model(folder), found.images, flip=flip)
+    return embed_images(open_network(folder), found.images, flip=flip)
 
 
 def read_parts(
@@ -573,10 +606,9 @@ def warn_of_mirrors(model:"SiameseNet", images:"pd.DataFrame", strangers:"pd.Dat
 
 def check_flip(folder:Path) -> None:
     "Refuse to average mirror images for a network to which they are somebody else."
-    from siamese_nbdev.model import read_model_notes
+    from siamese_nbdev.encoders import notes_beside
 
-    extra = read_model_notes(folder / "model.json").get("extra") or {}
-    if extra.get("mirror") is False:
+    if notes_beside(folder).get("mirror") is False:
         raise InputError(
             f"Expected no --flip for the network in {folder}, which was trained with --no-mirror: to it, a mirror "
             "image is somebody else; leave --flip out"
@@ -677,10 +709,10 @@ def search_with(
     where:dict|None=None, # Only among images with these values
 ) -> "pd.DataFrame":
     "Search for pictures with the network in a folder."
-    from siamese_nbdev.model import load_model
+    from siamese_nbdev.encoders import open_network
 
     query = images if len(images) > 1 else images[0]
-    return gallery.search(query, model=load_model(folder), top_k=top_k, where=where)
+    return gallery.search(query, model=open_network(folder), top_k=top_k, where=where)
 
 
 def for_people(table:"pd.DataFrame", columns:list[str]) -> "pd.DataFrame":
@@ -849,7 +881,7 @@ def verify_list(file:Path, folder:Path, distance:float|None) -> "pd.DataFrame":
     import pandas as pd
 
     from siamese_nbdev.embeddings import embed_images
-    from siamese_nbdev.model import load_model
+    from siamese_nbdev.encoders import open_network
     from siamese_nbdev.pipeline import noted_threshold
     from siamese_nbdev.thresholds import read_pairs
     from siamese_nbdev.verification import evaluate_verification, verification_pairs
@@ -861,7 +893,7 @@ def verify_list(file:Path, folder:Path, distance:float|None) -> "pd.DataFrame":
         distance = threshold.distance
     listed = read_pairs(file)
     paths = sorted({*listed["path"], *listed["other"]})
-    embedded = embed_images(load_model(folder), pd.DataFrame(dict(path=paths)), flip=flip, on_error="raise")
+    embedded = embed_images(open_network(folder), pd.DataFrame(dict(path=paths)), flip=flip, on_error="raise")
     pairs = verification_pairs(embedded, pairs=listed, metric=metric)
     repeats = 1000 if "label" in pairs else 0  # intervals are over identities
     return evaluate_verification(pairs, threshold=distance, repeats=repeats)
@@ -945,7 +977,11 @@ def how_to_finish(folder:Path) -> str:
 
 
 def find_model(folder:Path) -> Path:
-    "Accept a network's folder, a run (the network it chose for use comes first), or an embedding set inside a run."
+    "Accept a folder of a network, an exported one, a run (the network it chose comes first), or a set inside a run."
+    from siamese_nbdev.encoders import is_encoder_alone
+
+    if is_encoder_alone(folder):
+        return folder
     for candidate in (folder, folder / "index" / "model", folder / "model", folder.parent / "model"):
         if folder.is_dir() and (candidate / "model.json").exists() and not is_halfway(folder):
             return candidate

@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
 from siamese_nbdev.checks import InputError, check_choice, check_seed, check_size_of_input, check_whole, shown
 from siamese_nbdev.data import as_manifest, read_image, triplet_roles
 from siamese_nbdev.manifests import file_keys
+from siamese_nbdev.pictures import resize
 from siamese_nbdev.runtime import random_state, set_random_state
 
 # %% ../nbs/01_dataset.ipynb #db000023
@@ -106,17 +106,6 @@ def load_image(path:str, image_size:tuple[int, int]|None) -> Tensor:
     if image_size is not None:
         pixels = resize(pixels, image_size)
     return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def resize(
-    pixels:np.ndarray, # uint8, shape (H, W, 3)
-    image_size:tuple[int, int], # Height and width
-) -> np.ndarray: # uint8, of that size
-    "Bring pixels to a size (bilinear, antialiased); those that have it come back as they are."
-    height, width = image_size
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def draw_seed(*numbers:int) -> int:

@@ -11,10 +11,12 @@ import math
 import os
 import time
 import warnings
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +26,17 @@ from tqdm import tqdm
 from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_seed, check_whole, counted, shown
 from siamese_nbdev.data import as_manifest, read_image
+from siamese_nbdev.encoders import (
+    Encoder,
+    Runner,
+    encoder_in_memory,
+    encoders_of,
+    first_fastest,
+    is_encoder,
+    name_of_dtype,
+    runner_of,
+    runtimes,
+)
 from siamese_nbdev.files import switching
 from siamese_nbdev.manifests import file_keys, paths_from, with_paths
 from siamese_nbdev.pictures import write_names
@@ -167,9 +180,10 @@ class EmbeddingSet:
         manifest = pd.concat([self.manifest, below], ignore_index=True)
         knows_files = self.knows_files and other.knows_files
         whole = self.derive(vectors, manifest, np.concatenate([self.files, other.files]) if knows_files else None)
-        digits = [part.meta["dtype"] for part in (self, other) if "dtype" in part.meta]
-        if len(set(digits)) > 1:
-            whole.meta["dtype"] = " and ".join(dict.fromkeys(digits))
+        for name in ("runtime", "dtype"):  # one network in two ways is allowed, and noted
+            values = [part.meta[name] for part in (self, other) if name in part.meta]
+            if len(set(values)) > 1:
+                whole.meta[name] = " and ".join(dict.fromkeys(values))
         return whole
 
     def join(
@@ -281,7 +295,7 @@ def embed_batch(
 
 # %% ../nbs/05_embeddings.ipynb #87957b56
 def embed_images(
-    model:"SiameseNet", # Network; used in evaluation mode, left as it was
+    model:"SiameseNet|Encoder", # Network; used in evaluation mode, left as it was. Or what `load_encoder` opened
     manifest:pd.DataFrame, # Images with `path`
     *,
     batch_size:int=32, # Images at a time, for each core
@@ -289,6 +303,7 @@ def embed_images(
     shard:str|tuple[int, int]|None=None, # Which part: "auto" asks the launcher; (0, 4) is the first of four
     flip:bool=False, # Average each image with its mirror image
     dtype:"torch.dtype|str|None"=None, # None is float32; torch.bfloat16, or "auto" to use it where it is clearly faster
+    runtime:str|None=None, # "torch", "onnx", "openvino", or "auto" for the fastest installed; None is the network's own
     on_error:str="skip", # "skip" leaves unreadable images out and reports them; "raise" stops
     progress:bool=True, # Show a progress bar
 ) -> EmbeddingSet: # One row for each readable image, of this process's part, in the order of the manifest
@@ -296,30 +311,28 @@ def embed_images(
     manifest = as_manifest(manifest).reset_index(drop=True)
     check_choice("on_error", on_error, ("skip", "raise"))
     check_whole("batch_size", batch_size)
-    digits = choose_dtype(model, dtype)
-    meta = describe_embedding(model, flip, digits)
+    runner = choose_runner(model, runtime, dtype, flip)
+    meta = describe_embedding(model, flip, runner)
     place = None if out is None else Path(out)
     if shard is not None:
         manifest, place, meta = own_part(shard, place, manifest, meta, batch_size)
-
-    def embed(images:"Tensor") -> "Tensor":
-        return embed_batch(model, images, flip, digits)
 
     with held_for(place, meta):
         if is_finished(place, manifest, meta):
             return EmbeddingSet.load(place)
         partial = start_vectors(place, manifest, model.embedding_size, meta)
         batches = embed_in_order(
-            embed,
+            runner.embed,
             manifest["path"].tolist(),
             model.image_size,
             batch_size=batch_size,
             start=partial.done,
             on_error=on_error,
-            device=next(model.parameters()).device,
+            workers=runner.workers,
+            begin=runner.begin,
         )
         bar = tqdm(total=len(manifest), initial=partial.done, desc="embedding", unit="image", disable=not progress)
-        with evaluating(model), closing(batches), bar:
+        with runner.during(), closing(batches), bar:
             for batch in batches:
                 check_numbers(batch.vectors, manifest.iloc[batch.row:])
                 partial.fill(batch)
@@ -327,12 +340,78 @@ def embed_images(
         return finish_vectors(partial, manifest, meta, place)
 
 # %% ../nbs/05_embeddings.ipynb #aae9cb90
+def choose_runner(
+    model:"SiameseNet|Encoder", # Network
+    runtime:str|None=None, # As `embed_images` takes it
+    dtype:"torch.dtype|str|None"=None, # Numbers
+    flip:bool=False, # Average each image with its mirror image
+) -> Runner:
+    "Choose who computes the vectors of a network, and in which numbers."
+    if is_encoder(model):
+        is_as_it_is = runtime is None and dtype is None  # another object than ours need not know runtimes
+        return runner_of(model if is_as_it_is else model.using(runtime, dtype), flip)
+    check_choice("runtime", runtime, (None, "auto", "torch", *runtimes))
+    if runtime in (None, "torch"):
+        return torch_runner(model, choose_dtype(model, dtype), flip)
+    if runtime != "auto":
+        return runner_of(encoder_in_memory(model).using(runtime, dtype), flip)
+    return fastest_runner(model, dtype, flip)
+
+
+def fastest_runner(model:"SiameseNet", dtype:"torch.dtype|str|None", flip:bool) -> Runner:
+    "Measure who computes a network fastest; one on a GPU stays there, and torch does what graphs cannot."
+    own = torch_runner(model, choose_dtype(model, dtype), flip)
+    if next(model.parameters()).device.type != "cpu":
+        return own
+    first = torch_runner(model, choose_dtype(model, None), flip) if dtype == "auto" else own
+    try:
+        encoders = encoders_of(encoder_in_memory(model), None, name_of_dtype(dtype))
+    except InputError as error:  # nothing is installed, or this backbone cannot be exported
+        warnings.warn(f"Embedding with torch. {error}", stacklevel=4)
+        return own
+    return first_fastest(model.model_id(), model.image_size, [first, own, *(runner_of(way, flip) for way in encoders)])
+
+
+def torch_runner(model:"SiameseNet", dtype:"torch.dtype", flip:bool) -> Runner:
+    "Let torch make the vectors where the network is: on the processor one core a batch, elsewhere in turns."
+    import torch
+
+    is_cpu = next(model.parameters()).device.type == "cpu"
+    turn = nullcontext() if is_cpu else Lock()
+
+    def embed(pixels:np.ndarray) -> np.ndarray:
+        with turn:
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
+            return embed_batch(model, images, flip, dtype).numpy()
+
+    def begin() -> None:
+        # torch counts its threads for each of ours: one core a worker, so that workers do not fight for them.
+        torch.set_num_threads(1)
+
+    workers = max(2, torch.get_num_threads()) if is_cpu else 4
+    return Runner("torch", str(dtype), embed, workers, begin, lambda: at_work(model))
+
+
+@contextmanager
+def at_work(model:"SiameseNet") -> Iterator[None]:
+    "Put a network into evaluation mode, and let torch use as many threads after the block as before."
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        with evaluating(model):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def choose_dtype(model:"SiameseNet", dtype:"torch.dtype|str|None") -> "torch.dtype":
-    "Say which numbers to compute in; None is float32, and \"auto\" measures."
+    "Say which numbers torch computes in; None is float32, and \"auto\" measures."
     import torch
 
     if dtype is None: return torch.float32
     if dtype == "auto": return faster_dtype(model)
+    if isinstance(dtype, str) and dtype in ("float32", "bfloat16", "float16"): return getattr(torch, dtype)
     if isinstance(dtype, torch.dtype) and dtype in (torch.float32, torch.bfloat16, torch.float16): return dtype
     raise InputError(
         "Expected dtype to be None, 'auto' or one of torch.float32, torch.bfloat16, torch.float16, "
@@ -340,14 +419,15 @@ def choose_dtype(model:"SiameseNet", dtype:"torch.dtype|str|None") -> "torch.dty
     )
 
 
-def describe_embedding(model:"SiameseNet", flip:bool, dtype:"torch.dtype") -> dict:
+def describe_embedding(model:"SiameseNet|Encoder", flip:bool, runner:Runner) -> dict:
     "Note what makes the vectors."
     return dict(
         model_id=model.model_id(),
         library=__version__,
         image_size=list(model.image_size),
         flip=flip,
-        dtype=str(dtype),
+        runtime=runner.runtime,
+        dtype=runner.dtype,
         normalized=model.normalize,
     )
 

@@ -28,7 +28,8 @@ from PIL import Image
 
 from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
 from siamese_nbdev.data import read_image
-from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set, embed_batch, embed_images
+from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set, choose_runner, embed_images
+from siamese_nbdev.encoders import Encoder, is_network
 from siamese_nbdev.files import check_digests, digest, map_vectors_at, replacing
 from siamese_nbdev.manifests import clean_label, file_keys, name_some, text_of
 from siamese_nbdev.neighbours import (
@@ -41,13 +42,11 @@ from siamese_nbdev.neighbours import (
     pair_distances,
     rank_pairs,
 )
-from siamese_nbdev.pictures import fit_names, pixels_of, plain_name, width_of, write_name
-from siamese_nbdev.runtime import evaluating
+from siamese_nbdev.pictures import fit_names, is_tensor, pixels_of, plain_name, resize, width_of, write_name
 from siamese_nbdev.storage import cells_of, check_same_model, rows_digest, texts_at, texts_of
 
 if TYPE_CHECKING:  # embeddings are searched without torch: it is imported where pictures or a device ask for it
     from matplotlib.axes import Axes
-    from torch import Tensor
     from torch.utils.data import Dataset
 
     from siamese_nbdev.model import SiameseNet
@@ -77,7 +76,7 @@ class Wishes:
 def make_question(
     query, # EmbeddingSet, or pictures
     gallery:EmbeddingSet, # What will be searched
-    model:"SiameseNet|None", # Network, where the query is pictures
+    model:"SiameseNet|Encoder|None", # Network, where the query is pictures
     wishes:Wishes, # Of the caller
 ) -> Question:
     "Embed the query where it is pictures, and check that everything fits the gallery."
@@ -128,8 +127,6 @@ def check_device(device:str|None) -> None:
 
 def picture_of(image, image_size:tuple[int, int]) -> np.ndarray:
     "Return a picture in any form as uint8 pixels of the network's size."
-    from siamese_nbdev.dataset import resize
-
     return resize(pixels_of(image), image_size)
 
 
@@ -203,32 +200,29 @@ class Pictures:
     classes:Sequence = () # What labels that are numbers stand for, where that is known
 
 
-def embed_query(query, gallery:EmbeddingSet, model:"SiameseNet|None") -> EmbeddingSet:
+def embed_query(query, gallery:EmbeddingSet, model:"SiameseNet|Encoder|None") -> EmbeddingSet:
     "Embed pictures as those of the gallery were embedded."
-    from torch.utils.data import Dataset
-
     model = check_model(model, gallery)
     flip = bool(gallery.meta.get("flip", False))
     if isinstance(query, pd.DataFrame):
         return embed_images(model, query, flip=flip, on_error="raise", progress=False)
     pictures = pictures_of(query)
-    if not isinstance(query, Dataset) and len(pictures.is_file) > 1 and pictures.is_file.all():
+    if not is_dataset(query) and len(pictures.is_file) > 1 and pictures.is_file.all():
         return embed_images(model, pictures.manifest, flip=flip, on_error="raise", progress=False)
     vectors = np.empty((len(pictures.manifest), model.embedding_size), np.float32)
-    with evaluating(model):
-        for start, images in batches_of(pictures.items, model.image_size):
-            vectors[start:start + len(images)] = embed_batch(model, images, flip=flip)
+    runner = choose_runner(model, flip=flip)
+    with runner.during():
+        for start, pixels in batches_of(pictures.items, model.image_size):
+            vectors[start:start + len(pixels)] = runner.embed(pixels)
     manifest = with_labels(pictures, gallery)
     embedded = EmbeddingSet(vectors, manifest, dict(model_id=model.model_id(), flip=flip))
     embedded.files[~pictures.is_file] = None
     return embedded
 
 
-def check_model(model:"SiameseNet|None", gallery:EmbeddingSet) -> "SiameseNet":
+def check_model(model:"SiameseNet|Encoder|None", gallery:EmbeddingSet) -> "SiameseNet|Encoder":
     "Refuse pictures without a network, or with another network than the gallery's."
-    from siamese_nbdev.model import SiameseNet
-
-    if not isinstance(model, SiameseNet):
+    if model is None or not is_network(model):
         got = "none" if model is None else type(model).__name__
         raise InputError(
             f"Expected model= with a query that is no EmbeddingSet, a SiameseNet, got {got}; "
@@ -238,30 +232,31 @@ def check_model(model:"SiameseNet|None", gallery:EmbeddingSet) -> "SiameseNet":
     return model
 
 
-def batches_of(items:Iterable, image_size:tuple[int, int], size:int=32) -> "Iterator[tuple[int, Tensor]]":
-    "Yield batches of pictures, floats in [0, 1] of shape (B, 3, H, W), and the number of the first."
-    import torch
-
-    resized = (torch.from_numpy(np.array(picture_of(item, image_size))).permute(2, 0, 1) for item in items)
+def batches_of(items:Iterable, image_size:tuple[int, int], size:int=32) -> Iterator[tuple[int, np.ndarray]]:
+    "Yield batches of pictures, uint8 of shape (B, H, W, 3), and the number of the first."
+    resized = (picture_of(item, image_size) for item in items)
     start = 0
     while batch := list(islice(resized, size)):
-        yield start, torch.stack(batch).float() / 255
+        yield start, np.stack(batch)
         start += len(batch)
 
 
 def pictures_of(query) -> Pictures:
     "Find out whether a query is one picture or several, and what each is called."
-    from torch import Tensor
-    from torch.utils.data import Dataset
-
-    if isinstance(query, Dataset):
+    if is_dataset(query):
         return pictures_of_dataset(query)
-    if not isinstance(query, (*several_forms, *picture_forms, Tensor)):
+    if not isinstance(query, (*several_forms, *picture_forms)) and not is_tensor(query):
         raise InputError(
             "Expected an EmbeddingSet, a manifest, a torch dataset, or pictures (path, bytes, PIL image, array "
             f"(H, W, 3), tensor (3, H, W)), alone, in a list or a batch, got {type(query).__name__}"
         )
     return named(several_pictures(query))
+
+
+def is_dataset(query:object) -> bool:
+    "Tell whether something is a dataset of torch, which nobody has who has not imported torch."
+    module = sys.modules.get("torch.utils.data")
+    return module is not None and isinstance(query, module.Dataset)
 
 
 picture_forms = (str, Path, bytes, bytearray, memoryview, io.BytesIO, Image.Image, np.ndarray)  # and tensors
@@ -270,9 +265,7 @@ several_forms = (list, tuple, pd.Series, pd.Index)
 
 def several_pictures(query) -> list:
     "List the pictures of a query, which is several of them or one."
-    from torch import Tensor
-
-    is_batch = isinstance(query, (np.ndarray, Tensor)) and query.ndim in (1, 4)
+    is_batch = (isinstance(query, np.ndarray) or is_tensor(query)) and query.ndim in (1, 4)
     if not isinstance(query, several_forms) and not is_batch:
         return [query]
     if not len(query):

@@ -35,10 +35,12 @@ from siamese_nbdev.weights import (
     file_format,
     find_network,
     fingerprint,
+    following_recipe,
     notes_name,
     own_mark,
     read_model_notes,
     read_weights,
+    recipe_of,
     timm_backbone,
     weights_name,
     write_network,
@@ -204,7 +206,7 @@ class SiameseNet(nn.Module):
         with torch.no_grad():
             pooled = self.pool(built.seen)
         self.head, self.embedding_size = build_head(head, pooled.shape[1], embedding_size)
-        self.config = dict(
+        self.config:dict[str, Any] = dict(
             backbone=built.name,
             embedding_size=self.embedding_size,
             head=head,
@@ -215,13 +217,14 @@ class SiameseNet(nn.Module):
         )
         if stage is not None:  # networks of earlier versions, which had no stages, keep their names
             self.config["stage"] = int(stage)
+        if (recipe := recipe_of(built.name)) is not None:  # so that it is built where that address leads nowhere
+            self.config["recipe"] = recipe
         self.set_pixel_scale(*pixel_scale(built))
         self.train()
 
     def forward(
         self,
         images:Tensor, # Floats in [0, 1], shape (B, 3, H, W)
-        *,
         normalize:bool|None=None, # Put embeddings on the unit sphere; None as the network was made
     ) -> Tensor:
         "Return embeddings (B, D) for images (B, 3, H, W) in [0, 1]; `normalize=False` keeps their own lengths."
@@ -304,7 +307,7 @@ def save_model(
 
 # %% ../nbs/02_model.ipynb #6554e45f
 def load_model(
-    folder:str|Path, # Folder that `save_model` wrote, or a run that holds the network it chose for use
+    folder:str|Path, # Folder that `save_model` wrote, a run that holds the network it chose, or "hf://user/name"
     *,
     backbone:nn.Module|None=None, # Where the network was built around a module of your own: one like it, to be filled
 ) -> SiameseNet: # The network, in evaluation mode
@@ -354,9 +357,12 @@ def rebuild(config:dict, backbone:nn.Module|None, folder:Path) -> SiameseNet:
     if not name.startswith(own_mark):
         if backbone is not None:
             raise InputError(f"Expected no backbone= for {folder}, whose backbone is {name}, got one; leave it out")
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), following_recipe(name, config.get("recipe")):
             warnings.filterwarnings("ignore", ".* keeps its last stride")  # said when it was built first
-            return SiameseNet(**config, pretrained=False)
+            known:dict[str, Any] = {key: value for key, value in config.items() if key != "recipe"}
+            model = SiameseNet(**known, pretrained=False)
+        model.config = dict(config)  # one of an earlier version has no recipe, and keeps its fingerprint
+        return model
     kind = name.removeprefix(own_mark)
     if backbone is None or type(backbone).__name__ != kind:
         got = "none" if backbone is None else repr(backbone).splitlines()[0]

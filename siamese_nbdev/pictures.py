@@ -876,12 +876,17 @@ def pixels_of(
         return pixels_from(image)
     if isinstance(image, np.ndarray):
         return pixels_of_array(image)
-    if hasattr(image, "detach") and hasattr(image, "numpy"):  # a tensor; this page needs no torch
+    if is_tensor(image):
         return pixels_of_tensor(image)
     raise InputError(
         "Expected a picture: a path, the bytes of a file, a PIL image, an array (H, W, 3) or (H, W), "
         f"or a tensor (3, H, W), got {type(image).__name__}"
     )
+
+
+def is_tensor(image:object) -> bool:
+    "Tell whether something is a tensor of torch, without torch."
+    return hasattr(image, "detach") and hasattr(image, "numpy")
 
 
 def pixels_from(source:io.BytesIO|Image.Image) -> np.ndarray:
@@ -935,6 +940,17 @@ def pixels_of_tensor(tensor:Any) -> np.ndarray:
     if tensor.is_floating_point():
         tensor = tensor.float()  # NumPy has no bfloat16
     return pixels_of_array(tensor.numpy().transpose(1, 2, 0))
+
+# %% ../nbs/appendix/pictures.ipynb #pi000044
+def resize(
+    pixels:np.ndarray, # uint8, shape (H, W, 3)
+    image_size:tuple[int, int], # Height and width
+) -> np.ndarray: # uint8, of that size
+    "Bring pixels to a size (bilinear, antialiased); those that have it come back as they are."
+    height, width = image_size
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 # %% ../nbs/appendix/pictures.ipynb #pi000061
 def plain_name(

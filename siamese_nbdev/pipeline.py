@@ -60,6 +60,7 @@ from siamese_nbdev.data import (
     split_images,
 )
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
+from siamese_nbdev.encoders import notes_beside
 from siamese_nbdev.evaluation import (
     copies_within,
     evaluate_retrieval,
@@ -1207,10 +1208,7 @@ def note_mirror(folder:Path, mirror:bool) -> None:
 
 def noted_threshold(folder:Path) -> Threshold|None:
     "Read the threshold beside a network; None where none was noted."
-    from siamese_nbdev.model import read_model_notes
-
-    extra = read_model_notes(folder / "model.json").get("extra") or {}
-    return load_threshold(folder) if "threshold" in extra else None
+    return load_threshold(folder) if notes_beside(folder).get("threshold") else None
 
 # %% ../nbs/11_pipeline.ipynb #pr000002
 ABSENT_RATE = 0.05 # share of images whose identity is hidden that may still find somebody

@@ -62,6 +62,7 @@ from siamese_nbdev.storage import find_set
 if TYPE_CHECKING:  # embeddings are searched without torch: it is imported where pictures or a device ask for it
     from matplotlib.axes import Axes
 
+    from siamese_nbdev.encoders import Encoder
     from siamese_nbdev.model import SiameseNet
 
 # %% ../nbs/06_retrieval.ipynb #727808c0
@@ -70,7 +71,7 @@ def search(
     gallery, # Where to search: an EmbeddingSet, or a gallery that `open_gallery` returned
     *,
     top_k:int=10, # Images to return for each query; fewer where the gallery is smaller
-    model:"SiameseNet|None"=None, # Network of the gallery, where the query is pictures
+    model:"SiameseNet|Encoder|None"=None, # Network of the gallery, or an encoder, where the query is pictures
     metric:str="euclidean", # "euclidean" or "cosine"
     where:dict|None=None, # Search only rows with these values, compared as text: column -> value or several
     exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
@@ -314,7 +315,7 @@ class Index:
         query, # EmbeddingSet or, with `model`, pictures in any form that `search` takes
         *,
         top_k:int=10, # Images to return for each query; fewer where the gallery is smaller
-        model:"SiameseNet|None"=None, # Network of the gallery, where the query is pictures
+        model:"SiameseNet|Encoder|None"=None, # Network of the gallery, or an encoder, where the query is pictures
         where:dict|None=None, # Search only rows with these values, compared as text: column -> value or several
         exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
         exclude_same:str|tuple[str, ...]=(), # Further columns, such as "session": as with the camera

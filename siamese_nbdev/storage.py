@@ -17,20 +17,19 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from siamese_nbdev.checks import InputError, check_path, check_whole, shown
-from siamese_nbdev.data import as_manifest
+from siamese_nbdev.data import as_manifest, read_image
 from siamese_nbdev.files import (
     digest,
     find_file,
@@ -59,11 +58,8 @@ from siamese_nbdev.manifests import (
     with_paths,
 )
 from siamese_nbdev.neighbours import LONGEST, squared_lengths
+from siamese_nbdev.pictures import resize
 from siamese_nbdev.tables import read_as_text
-
-if TYPE_CHECKING:  # a saved set is opened without torch: it is imported where a network runs
-    import torch
-    from torch import Tensor
 
 # %% ../nbs/appendix/storage.ipynb #st000008
 def texts_of(column:pd.Series) -> np.ndarray:
@@ -428,63 +424,40 @@ def read_batch(
     paths:list[str], # Images to read
     image_size:tuple[int, int], # Height and width
     on_error:str, # "skip" or "raise"
-) -> "tuple[Tensor, dict[int, str]]": # uint8 (B, 3, H, W), unreadable ones black, and their messages by position
+) -> tuple[np.ndarray, dict[int, str]]: # uint8 (B, H, W, 3), unreadable ones black, and their messages by position
     "Read the images of one batch."
-    import torch
-
-    from siamese_nbdev.dataset import load_image
-
-    images = torch.zeros(len(paths), 3, *image_size, dtype=torch.uint8)
+    images = np.zeros((len(paths), *image_size, 3), np.uint8)
     errors = {}
     for number, path in enumerate(paths):
         try:
-            images[number] = load_image(path, image_size)
+            images[number] = resize(read_image(path), image_size)
         except (InputError, OSError) as error:
             if on_error == "raise": raise
             errors[number] = str(error)
     return images, errors
 
 
-@contextmanager
-def restoring_threads() -> Iterator[None]:
-    "Let torch use as many threads after the block as before."
-    import torch
-
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def embed_in_order(
-    embed:"Callable[[Tensor], Tensor]", # Float images (B, 3, H, W) in [0, 1] to embeddings (B, D)
+    embed:Callable[[np.ndarray], np.ndarray], # Pixels, uint8 (B, H, W, 3), to embeddings, float32 (B, D)
     paths:list[str], # Images to read
     image_size:tuple[int, int], # Height and width
     *,
     batch_size:int, # Images at a time
     start:int, # First row that is wanted
     on_error:str, # "skip" or "raise"
-    device:"torch.device", # Where the network is
+    workers:int, # Batches at work at once
+    begin:Callable[[], object]|None=None, # What each of their threads does first
 ) -> Generator[EmbeddedBatch, None, None]:
     "Embed batch after batch, several at once, and yield them in order."
-    import torch
-
-    is_cpu = device.type == "cpu"
-    workers = max(2, torch.get_num_threads()) if is_cpu else 4
-    turn = nullcontext() if is_cpu else Lock()
 
     def embed_from(row:int) -> EmbeddedBatch:
         images, messages = read_batch(paths[row:row + batch_size], image_size, on_error)
-        with turn:
-            vectors = embed(images.float().div_(255)).numpy()
         errors = {row + number: message for number, message in messages.items()}
-        return EmbeddedBatch(row, vectors, errors)
+        return EmbeddedBatch(row, embed(images), errors)
 
-    # torch counts its threads for each of ours: one core a worker, so that workers do not fight for them.
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(workers, initializer=begin)
     ahead = deque()
-    with restoring_threads(), pool:
+    with pool:
         try:
             for row in range(start, len(paths), batch_size):
                 ahead.append(pool.submit(embed_from, row))

@@ -679,9 +679,11 @@ Kind = TypeVar("Kind")
 
 def noted_model_id(folder:Path, notes:dict) -> str:
     "Say which network lies in a folder; one whose notes do not tell is loaded."
+    if notes.get("model_id"):
+        return notes["model_id"]
     from siamese_nbdev.model import load_model
 
-    return notes.get("model_id") or load_model(folder).model_id()
+    return load_model(folder).model_id()
 
 
 def rebuild_threshold(

@@ -26,6 +26,14 @@ from siamese_nbdev.checks import (
     shown,
 )
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
+from siamese_nbdev.encoders import (
+    Encoder,
+    encoder_name,
+    is_encoder_alone,
+    is_network,
+    open_network,
+    read_encoder_notes,
+)
 from siamese_nbdev.files import write_notes
 from siamese_nbdev.neighbours import metrics_known
 from siamese_nbdev.pictures import is_address, write_names
@@ -292,11 +300,7 @@ def save_threshold(
             f"Expected a threshold of the network in {folder} ({model_id}), got one of {threshold.model_id}; "
             "fit it on pairs that this network embedded"
         )
-    values = asdict(threshold) | dict(model_id=model_id)
-    for name, value in values.items():
-        if isinstance(value, float) and math.isnan(value):
-            values[name] = None  # JSON knows no NaN
-    notes["extra"] = (notes.get("extra") or {}) | dict(threshold=values)
+    notes["extra"] = (notes.get("extra") or {}) | dict(threshold=noted_values(threshold, model_id))
     write_notes(folder / "model.json", notes, format=file_format)
     return folder
 
@@ -305,16 +309,8 @@ def load_threshold(
     folder:str|Path, # Folder of the network, or a run that holds one
 ) -> Threshold:
     "Read the threshold that `save_threshold` noted beside a network."
-    from siamese_nbdev.model import find_network, read_model_notes
-
-    folder = find_network(folder)
-    file = folder / "model.json"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"Expected model.json in {folder}, found none; give the folder of a network, such as runs/demo/model"
-        )
-    notes = read_model_notes(file)
-    values = (notes.get("extra") or {}).get("threshold")
+    folder, file, notes = notes_of_network(folder)
+    values = notes["extra"].get("threshold")
     if values is None:
         raise InputError(
             f"Expected a threshold noted in {file}, found none; "
@@ -358,7 +354,34 @@ def say_errors(threshold:Threshold) -> str:
     return f"At this threshold {different} and {same} were accepted in validation"
 
 
-def check_threshold(threshold:Threshold|float, model:"SiameseNet") -> None:
+def noted_values(threshold:Threshold, model_id:str) -> dict:
+    "Write a threshold of a network in plain values."
+    values = asdict(threshold) | dict(model_id=model_id)
+    for name, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            values[name] = None  # JSON knows no NaN
+    return values
+
+
+def notes_of_network(folder:str|Path) -> tuple[Path, Path, dict]:
+    "Read the notes of a network, or of an encoder; returns their folder, their file and what they say."
+    if is_encoder_alone(folder):
+        folder = Path(folder)
+        notes = read_encoder_notes(folder)
+        return folder, folder / encoder_name, notes | dict(extra=dict(threshold=notes["threshold"]))
+    from siamese_nbdev.model import find_network, read_model_notes
+
+    folder = find_network(folder)
+    file = folder / "model.json"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"Expected model.json in {folder}, found none; give the folder of a network, such as runs/demo/model"
+        )
+    notes = read_model_notes(file)
+    return folder, file, notes | dict(extra=notes.get("extra") or {})
+
+
+def check_threshold(threshold:Threshold|float, model:"SiameseNet|Encoder") -> None:
     "Refuse a threshold of another network, and what is no distance."
     if isinstance(threshold, Threshold):
         if threshold.model_id not in (None, model.model_id()):
@@ -373,24 +396,21 @@ def check_threshold(threshold:Threshold|float, model:"SiameseNet") -> None:
 def verify_pair(
     first:str|Path, # Image file
     second:str|Path, # Another one
-    model:"SiameseNet|str|Path", # Network, or its folder
+    model:"SiameseNet|Encoder|str|Path", # Network or encoder, or its folder
     threshold:Threshold|float|None=None, # What decides; None reads what `save_threshold` noted in the folder
 ) -> Verdict: # `is_same`, `distance`, `threshold`; its text is a sentence
     "Answer whether two image files show the same identity."
-    from siamese_nbdev.model import SiameseNet, load_model
-
     if not isinstance(threshold, Threshold | None):
         threshold = check_distance("threshold", threshold)
     if threshold is None:
-        if isinstance(model, SiameseNet):
-            raise InputError(
-                "Expected a threshold with a network in memory, got none; "
-                "give fit_threshold(pairs), a distance, or the folder of a network that has one saved"
-            )
-        threshold = load_threshold(model)
-    if not isinstance(model, SiameseNet):
-        model = load_model(model)
-    check_threshold(threshold, model)
+        threshold = getattr(model, "threshold", None) if is_network(model) else load_threshold(model)
+    if threshold is None:
+        raise InputError(
+            "Expected a threshold with a network in memory, got none; "
+            "give fit_threshold(pairs), a distance, or the folder of a network that has one saved"
+        )
+    network = model if is_network(model) else open_network(model)
+    check_threshold(threshold, network)
     if isinstance(threshold, Threshold):
         limit = threshold.distance
         flip = threshold.flip
@@ -402,6 +422,6 @@ def verify_pair(
     both = first, second
     paths = [path if is_address(path) else check_path("an image file", path).as_posix() for path in both]
     files = pd.DataFrame(dict(path=paths))
-    embedded = embed_images(model, files, flip=flip, on_error="raise", progress=False)
+    embedded = embed_images(network, files, flip=flip, on_error="raise", progress=False)
     distance = float(distances_of_pairs(embedded.vectors, np.array([0]), np.array([1]), metric)[0])
     return Verdict(distance <= limit, distance, threshold)

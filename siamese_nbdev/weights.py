@@ -9,7 +9,9 @@ __all__ = []
 import difflib
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,8 @@ def timm_backbone(name:str, size:tuple[int, ...]|None, *, pretrained:bool) -> An
     if tensors is not None:
         return fill_in_order(timm.create_model(name), tensors)
     options:dict[str, Any] = {} if size is None else dict(img_size=tuple(size))
+    if not pretrained and name in recipes_noted:
+        return recipes_noted[name].build(options)
     if not pretrained:
         return timm.create_model(name, **options)
     try:
@@ -111,10 +115,54 @@ def close_names(name:str) -> str:
     return f" (did you mean {', '.join(alike)}?)" if alike else ""
 
 
+@dataclass(frozen=True)
+class Recipe:
+    "What a model on the hub or in a folder notes about itself: enough to build it where it is not."
+    architecture:str # timm's name
+    options:dict # For timm
+    settings:dict # Size, mean and more
+
+    def build(self, options:dict) -> Any:
+        "Let timm build the network, with random weights."
+        import timm
+
+        return timm.create_model(self.architecture, pretrained_cfg=dict(self.settings), **(self.options | options))
+
+
+recipes_noted:dict[str, Recipe] = {}  # of backbones by address, from networks that were saved with them
+
+
+@contextmanager
+def following_recipe(name:str, noted:dict|None) -> Iterator[None]:
+    "Build the backbone of a name as it was noted, for as long as the block lasts."
+    if noted is None:
+        yield
+        return
+    recipes_noted[name] = Recipe(**noted)
+    try:
+        yield
+    finally:
+        del recipes_noted[name]
+
+
+def recipe_of(name:str) -> dict|None:
+    "Return what a network must note of a backbone by address, in plain values; None for timm's own names."
+    if name.startswith(own_mark) or ":" not in name:
+        return None
+    return asdict(hub_recipe(name))
+
+
 def hub_settings(name:str) -> dict[str, Any]:
-    "Read what a model on the Hugging Face hub or in a local folder notes about itself."
+    "Say what a model on the Hugging Face hub or in a local folder notes about itself."
+    return hub_recipe(name).settings
+
+
+def hub_recipe(name:str) -> Recipe:
+    "Read what a model on the Hugging Face hub or in a local folder notes about itself, unless that is known."
     import timm
 
+    if name in recipes_noted:
+        return recipes_noted[name]
     source, place = name.split(":", 1)
     readers = {
         "hf-hub": timm.models.load_model_config_from_hf,
@@ -126,7 +174,7 @@ def hub_settings(name:str) -> dict[str, Any]:
             f"Expected a timm backbone, 'hf-hub:organisation/name' or 'local-dir:folder', got {name!r}"
         )
     try:
-        settings, architecture, _ = readers[source.lower()](place)
+        settings, architecture, options = readers[source.lower()](place)
     except Exception as error:
         raise InputError(
             f"Expected the config.json of {name}, without which the network cannot be built, found none in the cache, "
@@ -135,7 +183,9 @@ def hub_settings(name:str) -> dict[str, Any]:
         ) from error
     if not timm.is_model(architecture):
         raise InputError(f"Expected a timm network at {name}, got {architecture!r}; pass it as a module of your own")
-    return settings
+    places = ("file", "source", "hf_hub_id", "url")
+    noted = {key: value for key, value in settings.items() if key not in places and value is not None}
+    return Recipe(architecture, options or {}, noted)
 
 # %% ../nbs/appendix/weights.ipynb #we000020
 weights_name = "model.safetensors"
@@ -186,11 +236,33 @@ def write_network(folder:Path, weights:bytes, notes:dict) -> Path:
 # %% ../nbs/appendix/weights.ipynb #we000025
 def find_network(folder:str|Path) -> Path:
     "Return the folder of a network: this one, or in a run that of the network it chose for use, else the trained one."
+    if isinstance(folder, str) and folder.startswith(hub_mark):
+        return from_hub(folder)
     folder = check_path("a saved network", folder)
     for candidate in (folder, folder / "index" / "model", folder / "model"):
         if find_file(candidate, notes_name).is_file():
             return candidate
     return folder
+
+
+hub_mark = "hf://"  # what an address on the Hugging Face hub begins with
+
+
+def from_hub(address:str) -> Path:
+    "Fetch notes and weights of one commit into the cache of the hub, or find them there; returns their folder."
+    from huggingface_hub import hf_hub_download
+
+    name, _, revision = address.removeprefix(hub_mark).partition("@")
+    try:
+        notes = Path(hf_hub_download(name, notes_name, revision=revision or None))
+        hf_hub_download(name, weights_name, revision=notes.parent.name)
+    except Exception as error:  # of the name, the network, the hub, the cache
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"Expected a network at {address}, written hf://organisation/name or hf://organisation/name@revision, "
+            f"found none there or in the cache ({type(error).__name__}: {reason})"
+        ) from error
+    return notes.parent
 
 
 def read_model_notes(path:Path) -> dict:
