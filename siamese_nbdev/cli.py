@@ -1089,11 +1089,11 @@ def index_update_command(
     model:OfGallery=None,
 ):
     "Follow a folder: embed what is new or changed, and forget what is gone from it."
-    from siamese_nbdev.model import load_model
+    from siamese_nbdev.encoders import open_network
     from siamese_nbdev.serve import open_gallery
 
     with open_gallery(gallery) as opened:
-        done = opened.update(folder, load_model(network_of(gallery, model)))
+        done = opened.update(folder, open_network(network_of(gallery, model)))
         words = f"{counted(done.added, 'image')} added, {done.changed:,} changed, {done.gone:,} gone"
         typer.echo(f"{words}; now {len(opened):,}")
 

@@ -37,6 +37,7 @@ from siamese_nbdev import __version__
 from siamese_nbdev.checks import InputError, check_choice, check_distance, check_whole
 from siamese_nbdev.data import read_image
 from siamese_nbdev.embeddings import EmbeddingSet, embed_batch, embed_images
+from siamese_nbdev.encoders import is_encoder_alone, open_encoder
 from siamese_nbdev.files import replacing
 from siamese_nbdev.galleries import MissingPackage, is_missing, picture_of
 from siamese_nbdev.pictures import image_formats, known_formats, read_page, reason_of, silence
@@ -1850,9 +1851,14 @@ def places_of(collection:object) -> Places:
     is_run = found.name in ("index", "embeddings") and found.resolve() != Path(collection).resolve()
     whole = found.parent if is_run else found
     candidates = (found, found / "model", whole / "model", found.parent / "model")
-    network = next((folder for folder in candidates if (folder / "model.json").is_file()), None)
+    network = next((folder for folder in candidates if holds_network(folder)), None)
     added = whole / "added" if is_run else whole.with_name(f"{whole.name}-added")
     return Places(found, whole.resolve().name, network, added)
+
+
+def holds_network(folder:Path) -> bool:
+    "Tell whether a folder holds a network, or one that was exported."
+    return (folder / "model.json").is_file() or is_encoder_alone(folder)
 
 
 def need_model(model:object, folder:Path|None) -> tuple[Any, Path|None]:
@@ -1862,6 +1868,8 @@ def need_model(model:object, folder:Path|None) -> tuple[Any, Path|None]:
     place = folder if model is None else Path(model)
     if place is None:
         raise InputError("Expected the network of the collection, found none beside it; name it with model=")
+    if is_encoder_alone(place):
+        return open_encoder(place), place
     from siamese_nbdev.model import find_network, load_model
 
     place = find_network(place)
