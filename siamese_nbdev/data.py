@@ -7,7 +7,6 @@ __all__ = ['as_manifest', 'read_image', 'show_images', 'split_by_label', 'audit_
            'images_from_folder', 'images_from_filenames', 'images_from_csv', 'read_triplets', 'check_images']
 
 # %% ../nbs/00_data.ipynb #d81d4c7d
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -76,7 +75,7 @@ def as_manifest(
 
 # %% ../nbs/00_data.ipynb #1daf9fa0
 def read_image(
-    path:str|Path|bytes|Image.Image, # Image file; an address such as "s3://", "hf://", "zip://"; bytes; Pillow's picture
+    path:str|Path|bytes|Image.Image, # Image file; address such as "s3://", "hf://", "zip://"; bytes; Pillow's picture
     *,
     allow_urls:bool=False, # Also read addresses of the web, such as "https://"
 ) -> np.ndarray: # Red, green and blue, uint8, shape (H, W, 3)

@@ -188,7 +188,8 @@ def as_floats(varied:Any, transform:Callable) -> Tensor:
     "Turn what a transform returned into floats in [0, 1], shape (3, H, W); refuse what is no picture."
     if isinstance(varied, np.ndarray) and varied.ndim == 3:
         varied = torch.from_numpy(np.ascontiguousarray(varied)).permute(2, 0, 1)
-    if not isinstance(varied, Tensor): return varied  # refused by `check_varied`
+    if not isinstance(varied, Tensor):
+        return varied  # type: ignore[return-value]  # refused by `check_varied`
     varied = varied.as_subclass(Tensor)
     if varied.dtype == torch.uint8: return varied.float().div_(255)
     low, high = varied.aminmax()
@@ -217,7 +218,7 @@ class ImageDataset(StoredPixels):
         manifest:pd.DataFrame, # Images with `path` and, if known, `label`
         image_size:tuple[int, int]|None=None, # Height and width; None keeps each image's own
         *,
-        transform:Callable|None=None, # Called with image and seed (of `seed`, epoch and row); torchvision's and others too
+        transform:Callable|None=None, # Called with image and seed (of `seed`, epoch, row); or torchvision's
         seed:int=0, # Seed of the transform
         cache:bool=False, # Keep decoded images in memory
     ):

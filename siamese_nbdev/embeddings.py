@@ -313,12 +313,10 @@ def embed_images(
     check_whole("batch_size", batch_size)
     runner = choose_runner(model, runtime, dtype, flip)
     meta = describe_embedding(model, flip, runner)
-    place = None if out is None else Path(out)
-    if shard is not None:
-        manifest, place, meta = own_part(shard, place, manifest, meta, batch_size)
+    manifest, place, meta = own_part(shard, out, manifest, meta, batch_size)
 
     with held_for(place, meta):
-        if is_finished(place, manifest, meta):
+        if place is not None and is_finished(place, manifest, meta):
             return EmbeddingSet.load(place)
         partial = start_vectors(place, manifest, model.embedding_size, meta)
         batches = embed_in_order(

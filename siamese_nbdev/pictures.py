@@ -663,7 +663,8 @@ def loose_bits(rows:np.ndarray, bits:int, count:int) -> np.ndarray:
     return numbers
 
 # %% ../nbs/appendix/pictures.ipynb #pi0000a2
-address_form = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")  # a drive of Windows has one letter
+# A drive of Windows has one letter.
+address_form = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
 web_protocols = ("http", "https", "ftp")
 archive_protocols = ("zip", "tar", "libarchive")
 allow_urls_name = "SIAMESE_NBDEV_ALLOW_URLS"  # environment variable, "1" to read pictures from the web
@@ -676,7 +677,7 @@ def is_address(path:object) -> bool:
 
 
 def local_part(path:str) -> tuple[str, str|None]:
-    "Split a path into what is said in front of a file of this machine, and that file; None where there is no such file."
+    "Split a path into what is said in front of a file of this machine, and that file; None where there is none."
     if not is_address(path): return "", path
     head, mark, outer = path.rpartition("::")
     if not mark or is_address(outer): return path, None
@@ -750,7 +751,7 @@ def files_of(address:str) -> tuple[Any, str]:
 
 @lru_cache(8)
 def opened_archive(address:str, sign:tuple, process:int) -> Any:
-    "Open an archive once for all of its pictures, until it changes; processes that share one would read past each other."
+    "Open an archive once for all of its pictures, until it changes; processes that share it would read past another."
     from fsspec.core import url_to_fs
 
     return url_to_fs(address)[0]

@@ -175,7 +175,7 @@ class CheckedOptions:
     cache:bool = True # Keep decoded images in memory
     keep_memory:bool = True # Keep freed memory in the process while training lasts
     precision:str = "auto" # "float32", "bfloat16", or "auto", which looks at the device
-    trackers:tuple = () # Where to log the run besides `history.csv`: names as accelerate has them, or its objects
+    trackers:Sequence = () # Where to log the run besides `history.csv`: names as accelerate has them, or its objects
     allow_leaks:bool = False # Warn, not refuse, where both sides share identities or files
     allow_contradictions:bool = False # Warn, not refuse, where one picture has two labels
     progress:bool = True # Show progress bars
@@ -255,10 +255,11 @@ class CheckedOptions:
 usual_margin = 0.3  # between positive and negative, on the unit sphere
 
 
-def check_trackers(trackers:object, out:str|Path|None) -> tuple:
+def check_trackers(trackers:Any, out:str|Path|None) -> tuple:
     "Refuse trackers that accelerate does not know, that are not installed, or that have nowhere to write."
+    if trackers is None: return ()
     trackers = (trackers,) if isinstance(trackers, str) or not isinstance(trackers, Iterable) else tuple(trackers)
-    if trackers in ((), (None,)): return ()
+    if not trackers: return ()
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 
     classes = {str(getattr(kind, "value", kind)): tracker for kind, tracker in LOGGER_TYPE_TO_CLASS.items()}
@@ -699,9 +700,9 @@ def new_accelerator(options:CheckedOptions) -> "Accelerator":
     from accelerate.utils import ProjectConfiguration
 
     if not options.trackers: return Accelerator()
-    folder = None if options.out is None else str(options.out)
-    logs = None if folder is None else str(Path(folder, "logs"))
-    places = ProjectConfiguration(project_dir=folder, logging_dir=logs)
+    places = None
+    if options.out is not None:
+        places = ProjectConfiguration(project_dir=str(options.out), logging_dir=str(Path(options.out, "logs")))
     return Accelerator(log_with=list(options.trackers), project_config=places)
 
 

@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
+from pandas.util import hash_pandas_object
 
 from siamese_nbdev.checks import InputError, check_path, check_whole, shown
 from siamese_nbdev.data import as_manifest, read_image
@@ -384,7 +385,9 @@ def join_parts(folder:Path, parts:list[Path]) -> None:
     "Write the rows of all parts into one set, a piece at a time; the parts stay as they are."
     opened = [read_set(part) for part in parts]
     check_one_run(parts, [part.notes for part in opened])
-    starts = [os.path.normpath(part.joinpath(read.notes["places"]["start"])) for part, read in zip(parts, opened)]
+    starts = []
+    for part, read in zip(parts, opened, strict=True):
+        starts.append(os.path.normpath(os.path.join(os.path.realpath(part), read.notes["places"]["start"])))
     manifests = []
     for read, start in zip(opened, starts, strict=True):
         paths = paths_from(pd.Series(read.manifest["path"]), start, starts[0])
@@ -632,17 +635,18 @@ def part_name(number:int, of:int) -> str:
 
 
 def own_part(
-    shard:str|tuple[int, int], # "auto", or which part and of how many
-    out:Path|None, # Folder of all parts
+    shard:str|tuple[int, int]|None, # "auto", which part and of how many, or None for the whole
+    out:str|Path|None, # Folder of the set, or of all parts
     manifest:pd.DataFrame, # All images
     meta:dict, # What makes the vectors
     batch_size:int, # Images at a time
 ) -> tuple[pd.DataFrame, Path|None, dict]: # The images of this process, where they go, and notes that say so
     "Share a collection out; all of it, into the folder itself, where there is one process."
-    part = choose_part(shard, out, manifest, meta, batch_size)
-    if part is None or out is None: return manifest, out, meta
+    place = None if out is None else Path(out)
+    part = None if shard is None else choose_part(shard, place, manifest, meta, batch_size)
+    if part is None or place is None: return manifest, place, meta
     own = manifest.iloc[part.start:part.stop].reset_index(drop=True)
-    return own, out / part.name, meta | dict(part=asdict(part))
+    return own, place / part.name, meta | dict(part=asdict(part))
 
 
 def choose_part(
@@ -660,7 +664,8 @@ def choose_part(
     check_free_for_parts(out, of)
     batches = -(-len(manifest) // batch_size)
     start, stop = (min(len(manifest), batch_size * (end * batches // of)) for end in (number, number + 1))
-    rows = pd.util.hash_pandas_object(as_text(manifest).astype(object), index=False).to_numpy()
+    table = as_text(manifest).astype(object)
+    rows = np.asarray(hash_pandas_object(table, index=False))  # type: ignore[operator]
     run = digest(json.dumps([meta, list(manifest), of, batch_size, rows_digest(rows[:, None])]).encode())
     return Part(number, of, start, stop, run)
 
@@ -711,9 +716,9 @@ def held_for(place:Path|None, meta:dict) -> AbstractContextManager:
     return locked(place, wait=False, advice=advice)
 
 
-def is_finished(place:Path|None, manifest:pd.DataFrame, meta:dict) -> bool:
+def is_finished(place:Path, manifest:pd.DataFrame, meta:dict) -> bool:
     "Tell whether these rows are a part that was embedded already: of the same pictures, by the same network."
-    if place is None or "part" not in meta: return False
+    if "part" not in meta: return False
     settle_held(place)
     notes = place / "meta.json"
     if not notes.exists(): return False
