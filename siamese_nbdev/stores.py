@@ -854,11 +854,16 @@ def open_shelved(folder:Path, root:str|Path|None) -> Shelved:
 
 def open_once(folder:Path, root:str|Path|None) -> Shelved:
     "Open a set and its index."
+    has_index = find_file(folder, "index.json").exists()
+    try:
+        if has_index:
+            index = Index.load(folder, root)
+            return Shelved(folder, index.embeddings, index)
+    except InputError:
+        if read_json(find_file(folder, "meta.json"), dict(shape=list))["shape"][0]:
+            raise  # the index of a set that was emptied, and the power went, belongs to nothing
     embeddings = EmbeddingSet.load(folder, root)
-    if not len(embeddings): return Shelved(folder, embeddings, None)
-    if not find_file(folder, "index.json").exists(): return Shelved(folder, embeddings, Index(embeddings))
-    index = Index.load(folder, root)
-    return Shelved(folder, index.embeddings, index)
+    return Shelved(folder, embeddings, Index(embeddings) if len(embeddings) else None)
 
 
 def refuse_other_folder(folder:Path) -> None:
