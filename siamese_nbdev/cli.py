@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 
+
 def stop_at_once(*_) -> None:
     "End while the command is still being loaded; nothing has begun."
     os.write(2, b"\nsiamese-nbdev: stopped; nothing had begun\n")

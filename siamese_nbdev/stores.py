@@ -59,6 +59,7 @@ from siamese_nbdev.retrieval import GROWTH, SPARE, Index
 from siamese_nbdev.storage import as_text, find_set, texts_of
 
 if TYPE_CHECKING:  # collections are opened and searched without torch: it is imported where a network runs
+    from siamese_nbdev.encoders import Encoder
     from siamese_nbdev.model import SiameseNet
 
 # %% ../nbs/appendix/stores.ipynb #sr000007
@@ -459,7 +460,7 @@ class Gallery:
         query, # EmbeddingSet or, with `model`, pictures in any form that `search` takes
         *,
         top_k:int=10, # Images to return for each query; fewer where the gallery is smaller
-        model:"SiameseNet|None"=None, # Network of the gallery, where the query is pictures
+        model:"SiameseNet|Encoder|None"=None, # Network of the gallery, where the query is pictures
         where:dict|None=None, # Search only rows with these values, compared as text: column -> value or several
         exclude_same_camera:bool=True, # Leave out images of the query's identity and camera, where both are known
         exclude_same:str|tuple[str, ...]=(), # Further columns, such as "session": as with the camera
@@ -476,7 +477,7 @@ class Gallery:
         answers = self.find(question, conditions)
         return hits_table(question, answers.manifest(self.engine.columns()), answers.found, answers.distances)
 
-    def ask(self, query, model:"SiameseNet|None", wishes:Wishes, conditions:Conditions) -> Question:
+    def ask(self, query, model:"SiameseNet|Encoder|None", wishes:Wishes, conditions:Conditions) -> Question:
         "Embed the query where it is pictures, and check that everything fits the gallery."
         top_k = check_whole("top_k", wishes.top_k)
         if wishes.max_distance is not None:
@@ -556,7 +557,7 @@ class Gallery:
     def update(
         self,
         images:str|Path|pd.DataFrame, # Folder of images, by identity where it has sub-folders; or a manifest
-        model:"SiameseNet", # Network of the gallery
+        model:"SiameseNet|Encoder", # Network of the gallery
         *,
         batch_size:int=1000, # Images that are embedded and added in one go; what was added counts
     ) -> Changes:
@@ -590,7 +591,7 @@ class Gallery:
             columns["sign"].extend(rows.signs)
         return pd.DataFrame(columns, dtype=object)
 
-    def embed_and_add(self, manifest:pd.DataFrame, model:"SiameseNet") -> Counts:
+    def embed_and_add(self, manifest:pd.DataFrame, model:"SiameseNet|Encoder") -> Counts:
         "Embed some images and take them in; those that cannot be read are left out, with a warning."
         signs = {path: sign_of(path) for path in manifest["path"]}  # before they are read
         flip = bool(self.meta.get("flip", False))
