@@ -37,6 +37,8 @@ def count(*_):
 model.register_forward_hook(count)
 manifest = pd.read_csv(folder + "/manifest.csv", dtype=str)
 shard = None if shard == "none" else shard
+if joins:
+    state.wait_for_everyone()
 part = embed_images(model, manifest, out=out, shard=shard, batch_size=8, progress=False)
 print("process", os.environ.get("RANK"), "embedded", len(calls), "batches", flush=True)
 if joins:
@@ -112,7 +114,7 @@ def test_two_processes_write_the_rows_of_one(folder, launcher, joins):
 
 @pytest.mark.slow
 def test_one_folder_for_all_is_refused_with_the_way_out(folder):
-    done = launch("torchrun", folder, folder / "set", "none")
+    done = launch("torchrun", folder, folder / "set", "none", joins="joined")
     assert done.returncode
     assert "all 2 processes of this launch were given this folder: let each embed its part with shard=\"auto\"" in (
         done.stderr
