@@ -51,6 +51,7 @@ def build(name):
 
 @pytest.mark.parametrize("name", all_networks)
 def test_torch_records_a_network(name):
+    torch.compiler.reset()  # it counts how often one function was compiled in a process
     model = build(name)
     images = torch.rand(4, 3, *model.image_size)
     with torch.inference_mode():
