@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/14_cli.ipynb #57a27002
+# %% ../nbs/14_cli.ipynb #57a27003
 import os
 import signal
 import sys
 
-
+# %% ../nbs/14_cli.ipynb #57a27002
 def stop_at_once(*_) -> None:
     "End while the command is still being loaded; nothing has begun."
     os.write(2, b"\nsiamese-nbdev: stopped; nothing had begun\n")
