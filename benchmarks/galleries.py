@@ -187,7 +187,7 @@ columns = dict(
 
 def row_of(name: str, found: dict) -> list:
     "Set one row."
-    cells = [form.format(found[key]) for key, (_, form) in columns.items()]
+    cells = ["-" if math.isnan(found[key]) else form.format(found[key]) for key, (_, form) in columns.items()]
     return [name, *cells, f"{found['equal']} of {found['asked']}", f"{found['memory'] / 1e6:.0f}"]
 
 
@@ -280,6 +280,9 @@ def main() -> None:
     error, stay = half_precision(min(counts[-1], 20_000))
     parts.append(f"float16 in place of float32: a distance is at most {error:.1g} off, and {stay:.1%} of the ten stay.")
     exact_ms = measured["folder", counts[-1]]["search"] if ("folder", counts[-1]) in measured else math.nan
+    load = os.getloadavg()[2]
+    cores = os.cpu_count()
+    parts.append(f"Load of the machine while this ran: about {load:.0f} on {cores} cores; one of it is this script.")
     parts.append("## 100 million images, on paper")
     parts.append(plan(100, exact_ms, counts[-1], parquet_bytes(counts[-1])))
     finish("Galleries that live", parts, arguments.out)
