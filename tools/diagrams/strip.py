@@ -23,6 +23,7 @@ rows = [
     [
         ("11_pipeline", "a folder, one run"),
         ("12_report", "one page to pass on"),
+        ("13_serve", "for others to ask"),
         ("14_cli", "all of it from a shell"),
     ],
 ]
