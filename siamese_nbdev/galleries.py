@@ -209,15 +209,26 @@ def embed_query(query, gallery:EmbeddingSet, model:"SiameseNet|Encoder|None") ->
     pictures = pictures_of(query)
     if not is_dataset(query) and len(pictures.is_file) > 1 and pictures.is_file.all():
         return embed_images(model, pictures.manifest, flip=flip, on_error="raise", progress=False)
-    vectors = np.empty((len(pictures.manifest), model.embedding_size), np.float32)
-    runner = choose_runner(model, flip=flip)
-    with runner.during():
-        for start, pixels in batches_of(pictures.items, model.image_size):
-            vectors[start:start + len(pixels)] = runner.embed(pixels)
+    vectors = embed_pictures(model, pictures.items, len(pictures.manifest), flip)
     manifest = with_labels(pictures, gallery)
     embedded = EmbeddingSet(vectors, manifest, dict(model_id=model.model_id(), flip=flip))
     embedded.files[~pictures.is_file] = None
     return embedded
+
+
+def embed_pictures(
+    model:"SiameseNet|Encoder", # Network or encoder
+    pictures:Iterable, # In any form that `pixels_of` takes
+    count:int, # How many they are
+    flip:bool=False, # Average each one with its mirror image
+) -> np.ndarray: # float32, shape (N, D)
+    "Embed pictures that need not be files."
+    vectors = np.empty((count, model.embedding_size), np.float32)
+    runner = choose_runner(model, flip=flip)
+    with runner.during():
+        for start, pixels in batches_of(pictures, model.image_size):
+            vectors[start:start + len(pixels)] = runner.embed(pixels)
+    return vectors
 
 
 def check_model(model:"SiameseNet|Encoder|None", gallery:EmbeddingSet) -> "SiameseNet|Encoder":

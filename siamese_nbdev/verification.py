@@ -25,7 +25,7 @@ from siamese_nbdev.checks import (
     check_whole,
     shown,
 )
-from siamese_nbdev.embeddings import EmbeddingSet, embed_images
+from siamese_nbdev.embeddings import EmbeddingSet
 from siamese_nbdev.encoders import (
     Encoder,
     encoder_name,
@@ -35,6 +35,7 @@ from siamese_nbdev.encoders import (
     read_encoder_notes,
 )
 from siamese_nbdev.files import write_notes
+from siamese_nbdev.galleries import embed_pictures
 from siamese_nbdev.neighbours import metrics_known
 from siamese_nbdev.pictures import is_address, write_names
 from siamese_nbdev.thresholds import (
@@ -394,12 +395,12 @@ def check_threshold(threshold:Threshold|float, model:"SiameseNet|Encoder") -> No
 
 # %% ../nbs/08_verification.ipynb #5aa32f5c
 def verify_pair(
-    first:str|Path, # Image file
-    second:str|Path, # Another one
+    first:object, # Picture: file, bytes, PIL image, array (H, W, 3) or tensor (3, H, W)
+    second:object, # Another one, likewise
     model:"SiameseNet|Encoder|str|Path", # Network or encoder, or its folder
     threshold:Threshold|float|None=None, # What decides; None reads what `save_threshold` noted in the folder
 ) -> Verdict: # `is_same`, `distance`, `threshold`; its text is a sentence
-    "Answer whether two image files show the same identity."
+    "Answer whether two pictures show the same identity."
     if not isinstance(threshold, Threshold | None):
         threshold = check_distance("threshold", threshold)
     if threshold is None:
@@ -419,9 +420,9 @@ def verify_pair(
         limit = threshold
         flip = False
         metric = "euclidean"
-    both = first, second
-    paths = [path if is_address(path) else check_path("an image file", path).as_posix() for path in both]
-    files = pd.DataFrame(dict(path=paths))
-    embedded = embed_images(network, files, flip=flip, on_error="raise", progress=False)
-    distance = float(distances_of_pairs(embedded.vectors, np.array([0]), np.array([1]), metric)[0])
+    for picture in (first, second):
+        if isinstance(picture, (str, Path)) and not is_address(picture):
+            check_path("an image file", picture)
+    vectors = embed_pictures(network, (first, second), 2, flip)
+    distance = float(distances_of_pairs(vectors, np.array([0]), np.array([1]), metric)[0])
     return Verdict(distance <= limit, distance, threshold)
