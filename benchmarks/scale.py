@@ -89,12 +89,16 @@ def evaluation(count: int):
 
 
 def duplicates(count: int):
-    "Look for near-duplicates among vectors."
+    "Look for near-duplicates: vectors propose, and the pictures are compared."
     from siamese_nbdev.evaluation import near_duplicates
 
-    embeddings = embedded(count)
-    yield
-    near_duplicates(embeddings)
+    with tempfile.TemporaryDirectory() as folder:
+        write_images(Path(folder), count)
+        embeddings = embedded(count)
+        files = sorted(str(path) for path in Path(folder).rglob("*.png"))
+        embeddings = type(embeddings)(embeddings.vectors, embeddings.manifest.assign(path=files))
+        yield
+        near_duplicates(embeddings)
 
 
 def label_errors(count: int):

@@ -252,13 +252,13 @@ def are_copies(
     pictures, is_read = small_pictures(files, workers)
     is_copy = np.zeros(len(pairs), dtype=bool)
     with torch.inference_mode():
-        for start in range(0, len(pairs), 256):
-            some = pairs[start:start + 256]
-            one, other = (torch.from_numpy(pictures[rows]) for rows in some.T)
+        readable = np.flatnonzero(is_read[pairs].all(axis=1))
+        for start in range(0, len(readable), 256):
+            some = readable[start:start + 256]
+            one, other = (torch.from_numpy(pictures[rows]) for rows in pairs[some].T)
             one = one.permute(0, 3, 1, 2).float()
             other = other.permute(0, 3, 1, 2).float()
-            is_copy[start:start + 256] = look_twice(one, other, mirror).numpy()
-    is_copy &= is_read[pairs].all(axis=1)
+            is_copy[some] = look_twice(one, other, mirror).numpy()
     unread = int((~is_read).sum())
     return is_copy, unread
 
