@@ -274,7 +274,7 @@ def check_upload(content:bytes, rules:Rules) -> str:
     "Refuse what is no picture, or too large a one, before it is decoded; returns its kind, in Pillow's words."
     if len(content) > rules.max_bytes:
         raise InputError(
-            f"Expected a picture of at most {rules.max_bytes:,} bytes, got {len(content):,}; make it smaller first"
+            f"Expected a picture of at most {rules.max_bytes:,} bytes, got a larger one; make it smaller first"
         )
     try:
         with silence:
@@ -284,9 +284,9 @@ def check_upload(content:bytes, rules:Rules) -> str:
             with Image.open(io.BytesIO(content), formats=known_formats()) as picture:
                 return check_points(picture.width, picture.height, str(picture.format), rules)
     except Exception as error:  # of any decoder
-        raise InputError(
-            f"Expected a picture that can be read, got {len(content):,} bytes: {reason_of(error)}"
-        ) from error
+        is_bomb = isinstance(error, Image.DecompressionBombError)  # Pillow's own limit may be another one
+        why = f"it has more than {rules.max_pixels:,} pixels; make it smaller first" if is_bomb else reason_of(error)
+        raise InputError(f"Expected a picture that can be read, got {len(content):,} bytes: {why}") from error
 
 
 def check_points(width:int, height:int, kind:str, rules:Rules) -> str:
@@ -650,8 +650,9 @@ def add_picture(desk:Desk, sent:BinaryIO, columns:str) -> dict:
     kind = check_upload(content, desk.rules)
     known = known_of(desk, columns)
     ending = image_formats.get(kind, ".img").split()[0]
-    file = desk.added / f"{hashlib.sha256(content).hexdigest()[:32]}{ending}"
+    file = desk.added / f"{name_of_content(content)}{ending}"
     is_new = not file.exists()
+    known = known_before(desk, file) | known
     try:
         if is_new:
             with replacing(file) as temporary:
@@ -679,9 +680,18 @@ def known_of(desk:Desk, text:str) -> dict[str, str]:
         raise InputError('Expected columns to be JSON such as {"label": "ann"}, got something else')
     for name, value in found.items():
         check_choice("a column", name, tuple({"label": 0} | dict.fromkeys(desk.columns)))
-        if len(value) > 200 or not value.isprintable():
-            raise InputError(f"Expected at most 200 letters for {name}, in one line, got {len(value)}")
+        if not value.isprintable():
+            raise InputError(f"Expected text for {name} in one line, without signs that are not shown, got {value!r}")
+        if len(value) > 200:
+            raise InputError(f"Expected at most 200 letters for {name}, got {len(value)}")
     return {name: value for name, value in found.items() if value.strip()}
+
+
+def known_before(desk:Desk, file:Path) -> dict[str, str]:
+    "Return what the collection knows of a file, for what is not said anew; empty where it is new to it."
+    if not desk.gallery.find_path(file): return {}
+    row = desk.gallery.read(dict(path=str(file))).manifest.drop(columns="path").iloc[0]
+    return row.dropna().to_dict()
 
 
 def path_in(desk:Desk, file:Path) -> str:
@@ -689,13 +699,23 @@ def path_in(desk:Desk, file:Path) -> str:
     return str(desk.gallery.read(dict(path=str(file))).manifest["path"].iloc[0])
 
 
+def name_of_content(content:bytes) -> str:
+    "Name a picture that is added by what is in it, as nobody else names files."
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def is_written_by_us(desk:Desk, file:Path) -> bool:
+    "Tell whether a server wrote a file, by its folder and by its name; only such files may be deleted."
+    if desk.added is None or file.parent.resolve() != desk.added.resolve(): return False
+    return file.is_file() and file.stem == name_of_content(file.read_bytes())
+
+
 def remove_picture(desk:Desk, name:str) -> dict:
     "Take a picture out of the collection."
     file = find_named(desk, name)
     row = desk.gallery.read(dict(path=str(file)))
     desk.gallery.remove(dict(path=str(file)))
-    is_own = desk.added is not None and file.parent.resolve() == desk.added.resolve()
-    desk.removed.append(Removed(name, row, file if is_own else None))
+    desk.removed.append(Removed(name, row, file if is_written_by_us(desk, file) else None))
     if len(desk.removed) > UNDONE:
         desk.forget(desk.removed.popleft())
     desk.listed = ()

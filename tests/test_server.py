@@ -231,6 +231,25 @@ def test_only_files_that_the_server_wrote_are_deleted(run):
         assert len(gallery) == 23
 
 
+def test_pictures_of_the_owner_in_the_folder_of_additions_stay(run):
+    "Somebody names a folder of pictures as the one that additions go to."
+    photos = next(path for path in (run.parent / "photos").iterdir() if path.is_dir())
+    before = {file.name: file.read_bytes() for file in photos.iterdir()}
+    with client_of(run, added=photos) as client:
+        listed = client.get("/images", params=dict(count=100)).json()["images"]
+        for each in listed:
+            assert client.delete(f"/images/{each['id']}").status_code == 200
+    assert {file.name: file.read_bytes() for file in photos.iterdir()} == before
+
+
+def test_what_was_known_of_a_picture_is_kept(run):
+    with client_of(run) as client:
+        name = add(client, photo("gus"), label="gus", camera="2").json()["id"]
+        assert add(client, photo("gus"), camera="3").json()["is_replaced"]
+        row, = [each for each in client.get("/images").json()["images"] if each["id"] == name]
+        assert (row["label"], row["camera"]) == ("gus", "3")
+
+
 def test_what_is_known_of_an_addition_is_checked(run):
     with client_of(run) as client:
         assert "one of" in refusal(add(client, photo("gus"), path="elsewhere"))
