@@ -753,8 +753,9 @@ def limit_of(place:Path, folder:Path, gallery:"Index|Gallery", max_distance:floa
     if max_distance is not None:
         return Limit(max_distance, "as you said")
     presence = read_presence(place)
-    if presence is not None and presence.images == len(gallery) and gallery.metric == "euclidean":
-        return Limit(presence.distance, f"at which somebody counts as being among these {presence.images:,} images")
+    if presence is not None and presence.is_about(len(gallery)) and gallery.metric == "euclidean":
+        now = "these" if presence.images == len(gallery) else "such"
+        return Limit(presence.distance, f"at which somebody counts as being among {now} {presence.images:,} images")
     threshold = noted_threshold(folder)
     if threshold is None:
         return Limit(math.inf, "")

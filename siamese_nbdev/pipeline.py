@@ -1225,6 +1225,10 @@ class Presence:
     absent_rate:float # Share that found somebody else within the distance while their own identity was hidden
     found_rate:float # Share that found their own identity within the distance
 
+    def is_about(self, images:int) -> bool:
+        "Tell whether a collection has about the size for which this was measured."
+        return abs(images - self.images) <= 0.1 * self.images
+
     def __str__(self) -> str:
         "Put it into words."
         return (

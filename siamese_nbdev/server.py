@@ -341,7 +341,7 @@ class Limit:
 def presence_limit(place:Path|None, images:int, metric:str) -> Limit|None:
     "Read up to which distance somebody counts as being in a collection of about this size."
     presence = None if place is None or metric != "euclidean" else read_presence(place)
-    if presence is None or abs(images - presence.images) > 0.1 * presence.images:
+    if presence is None or not presence.is_about(images):
         return None
     now = "" if images == presence.images else f"; it has {images:,} now"
     words = str(presence)

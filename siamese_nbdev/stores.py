@@ -13,7 +13,6 @@ import os
 import re
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError, check_choice, check_path, check_positive, check_whole, counted
+from siamese_nbdev.checks import InputError, check_choice, check_path, check_positive, check_whole
 from siamese_nbdev.data import as_manifest, images_from_folder, read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set, embed_images
 from siamese_nbdev.files import digest, find_file, locked, read_json, switching, write_notes
@@ -56,7 +55,7 @@ from siamese_nbdev.manifests import (
 )
 from siamese_nbdev.neighbours import metrics_known, nearest, nothing_found, pair_distances, squared_lengths
 from siamese_nbdev.retrieval import GROWTH, SPARE, Index
-from siamese_nbdev.storage import as_text, find_set, texts_of
+from siamese_nbdev.storage import as_text, check_same_model, find_set, texts_of
 
 if TYPE_CHECKING:  # collections are opened and searched without torch: it is imported where a network runs
     from siamese_nbdev.encoders import Encoder
@@ -259,7 +258,11 @@ class Changes:
     "What `update` found."
     added:int # Images that are new
     changed:int # Images whose file is another one now
-    gone:int # Images whose file is not there any more
+    gone:int # Images whose file is not there any more, or is no picture any more
+
+    def plus(self, other:"Changes") -> "Changes":
+        "Add up what two steps found."
+        return Changes(self.added + other.added, self.changed + other.changed, self.gone + other.gone)
 
 
 class Gallery:
@@ -563,48 +566,71 @@ class Gallery:
     ) -> Changes:
         "Follow a folder: embed what is new or changed, and forget what is gone from it."
         listed, folder = listed_images(images)
-        known = self.known_signs()
         noted = self.engine.notes()
+        if noted is not None:
+            check_same_model(dict(model_id=model.model_id()), noted.meta)
+        known = self.known_rows()
         start = os.getcwd() if noted is None else noted.start
         keys = keys_of(listed["path"].tolist(), os.getcwd(), start)
-        is_new = ~np.isin(keys.astype(str), known["key"].to_numpy(str))
-        sign_before = dict(zip(known["key"], known["sign"], strict=True))
-        pairs = zip(keys, listed["path"], strict=True)
-        is_changed = ~is_new & [not is_as_before(path, sign_before.get(key, "")) for key, path in pairs]
-        counts = Counts(0, 0)
-        for part in parts_of_rows(np.flatnonzero(is_new | is_changed), batch_size):
-            done = self.embed_and_add(listed.iloc[part], model)
-            counts = Counts(counts.added + done.added, counts.replaced + done.replaced)
+        signs = known["sign"].reindex(keys).to_numpy(object)
+        is_new = ~np.isin(keys.astype(str), known.index.to_numpy(str))
+        pairs = zip(listed["path"], signs, is_new, strict=True)
+        is_due = np.array([new or not is_as_before(path, sign) for path, sign, new in pairs], dtype=bool)
+        listed = with_what_is_known(listed, keys, known)
+        done = Changes(0, 0, 0)
+        for part in parts_of_rows(np.flatnonzero(is_due), batch_size):
+            done = done.plus(self.embed_and_add(listed.iloc[part], keys[part], known, model))
         listed_keys = set(keys)
         gone = [key for key in keys_gone(known, start, folder) if key not in listed_keys]
-        if gone:
-            with self.engine.writing():
-                self.engine.delete({KEY: list(gone)})
-        return Changes(counts.added, counts.replaced, len(gone))
+        return done.plus(Changes(0, 0, self.forget(list(gone))))
 
-    def known_signs(self) -> pd.DataFrame:
-        "List the keys, paths and signs of all images."
-        columns = dict(key=[], path=[], sign=[])
-        for rows in self.engine.read({}, vectors=False):
-            columns["key"].extend(rows.keys)
-            columns["path"].extend(rows.manifest["path"])
-            columns["sign"].extend(rows.signs)
-        return pd.DataFrame(columns, dtype=object)
+    def known_rows(self) -> pd.DataFrame: # Index: the key; columns `sign` and those of the manifest
+        "List what is known of all images, without their vectors."
+        parts = [
+            rows.manifest.assign(sign=rows.signs).set_axis(pd.Index(rows.keys, dtype=object))
+            for rows in self.engine.read({}, vectors=False)
+        ]
+        columns = [*self.engine.columns(), "sign"] if parts else ["path", "sign"]
+        return pd.concat(parts) if parts else pd.DataFrame(columns=columns, dtype=object)
 
-    def embed_and_add(self, manifest:pd.DataFrame, model:"SiameseNet|Encoder") -> Counts:
-        "Embed some images and take them in; those that cannot be read are left out, with a warning."
-        signs = {path: sign_of(path) for path in manifest["path"]}  # before they are read
+    def forget(self, keys:list[str|None]) -> int: # How many they were
+        "Take images out by their keys."
+        if not keys: return 0
+        with self.engine.writing():
+            return self.engine.delete({KEY: keys})
+
+    def embed_and_add(
+        self,
+        manifest:pd.DataFrame, # Images that are new or may have changed
+        keys:np.ndarray, # Which file each one is
+        known:pd.DataFrame, # What `known_rows` listed
+        model:"SiameseNet|Encoder", # Network of the gallery
+    ) -> Changes:
+        "Embed images and take them in; a file that cannot be read any more is gone, and one never read is left out."
+        sign_now = {path: sign_of(path) for path in manifest["path"]}  # before they are read
         flip = bool(self.meta.get("flip", False))
         try:
-            embedded = embed_images(model, manifest, flip=flip, progress=False)
+            embedded = embed_images(model, manifest, flip=flip, progress=False)  # it warns of what cannot be read
         except InputError:
             if any(map(can_be_read, manifest["path"])):
                 raise
-            first = manifest["path"].iloc[0]
-            left_out = counted(len(manifest), "image")
-            warnings.warn(f"Left out {left_out} that cannot be read, the first: {first}", stacklevel=3)
-            return Counts(0, 0)
-        return self.add_signed(embedded, np.array([signs[path] for path in embedded.manifest["path"]], dtype=object))
+            return Changes(0, 0, self.forget([key for key in keys if key in known.index]))
+        is_read = manifest["path"].isin(embedded.manifest["path"]).to_numpy()
+        gone = self.forget([key for key in keys[~is_read] if key in known.index])
+        sign_before = known["sign"].to_dict()
+        unsure:list[str|None] = [key for key in keys[is_read] if sign_before.get(key) == ""]
+        same = self.count_same(embedded, keys[is_read], unsure)
+        counts = self.add_signed(embedded, np.array([sign_now[path] for path in embedded.manifest["path"]], object))
+        return Changes(counts.added, counts.replaced - same, gone)
+
+    def count_same(self, embedded:EmbeddingSet, keys:np.ndarray, unsure:list[str|None]) -> int:
+        "Count images whose files nobody had looked at before, and whose vectors are those that are there."
+        if not unsure: return 0
+        before = join_rows(list(self.engine.read({KEY: unsure})))
+        row_of = {key: row for row, key in enumerate(keys)}
+        now = [row_of[key] for key in before.keys]
+        gaps = np.abs(np.asarray(embedded.vectors)[now] - before.vectors).max(axis=1)
+        return int((gaps < SAME_VECTOR).sum())
 
 # %% ../nbs/appendix/stores.ipynb #sr000016
 def search_among(question:Question, images:EmbeddingSet, metric:str) -> tuple[np.ndarray, np.ndarray]:
@@ -651,11 +677,24 @@ def listed_images(images:str|Path|pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return pd.DataFrame(dict(path=[path.as_posix() for path in paths]), dtype="str"), os.path.abspath(folder)
 
 
+SAME_VECTOR = 1e-4  # largest change of a number between two embeddings of one picture
+
+
+def with_what_is_known(listed:pd.DataFrame, keys:np.ndarray, known:pd.DataFrame) -> pd.DataFrame:
+    "Take over what a gallery knows of images and a list of them does not say, such as their camera."
+    before = known.drop(columns=["path", "sign"]).reindex(keys).reset_index(drop=True)
+    filled = listed.reset_index(drop=True)
+    for name in before:
+        column = pd.Series(before[name], dtype="str")
+        filled[name] = filled[name].where(filled[name].notna(), column) if name in filled else column
+    return filled
+
+
 def keys_gone(known:pd.DataFrame, start:str, folder:str) -> list[str|None]:
     "List the keys of images below a folder whose file is not there any more."
     below = os.path.join(os.path.realpath(folder), "")
     gone = []
-    for key, path in zip(known["key"], known["path"], strict=True):
+    for key, path in zip(known.index, known["path"], strict=True):
         file = os.path.join(start, path)
         if not os.path.lexists(file) and os.path.realpath(file).startswith(below):
             gone.append(key)
@@ -1369,11 +1408,16 @@ def rows_of_lines(lines:list[dict], columns:list[str], size:int) -> Rows:
 # %% ../nbs/appendix/stores.ipynb #sr000051
 def engine_at(where:str|Path, root:str|Path|None=None) -> Engine:
     "Open the engine that a name stands for."
-    name, _, place = os.fspath(where).partition(":") if isinstance(where, (str, os.PathLike)) else ("", "", "")
+    name, colon, place = where.partition(":") if isinstance(where, str) else ("", "", "")
     if name in ("lance", "milvus"):
         if not place:
             raise InputError(f"Expected a place after {name}:, such as {name}:{examples[name]}, got nothing")
         return LanceEngine(place, root) if name == "lance" else MilvusEngine(place, root)
+    if where == "" or re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", name) and colon:  # one letter is a drive of Windows
+        raise InputError(
+            f"Expected a folder, lance:FOLDER, milvus:FILE.db or milvus:http://HOST:PORT/NAME, got {where!r}; "
+            f"write ./{where} for a folder of that name"
+        )
     return FolderEngine(check_path("a folder with a gallery", where), root)
 
 

@@ -13,12 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from drawing import draw
 from living import batch
 
 from siamese_nbdev.checks import InputError
-from siamese_nbdev.embeddings import EmbeddingSet
+from siamese_nbdev.data import images_from_folder
+from siamese_nbdev.embeddings import EmbeddingSet, embed_images
+from siamese_nbdev.model import SiameseNet
 from siamese_nbdev.retrieval import Index, search
 from siamese_nbdev.serve import open_gallery
+from siamese_nbdev.stores import Changes
 
 packages = dict(folder="numpy", lance="lancedb", milvus="milvus_lite")
 engines = [
@@ -283,3 +288,55 @@ def test_a_server(tmp_path):
             assert gallery.remove(dict(label="0003")) > 0
     finally:
         server.communicate("", timeout=60)
+
+
+# ---------------------------------------------------------------- what an update takes over, and what it refuses
+
+
+@pytest.fixture
+def followed(tmp_path):
+    "A folder of pictures, a network, and an index as a run makes it: with cameras, and without signs of the files."
+    photos = draw(tmp_path / "photos", ["ann", "0002", "O'Brien"], images=3)
+    torch.manual_seed(0)
+    options = dict(image_size=(64, 32), embedding_size=8, head="linear")
+    model = SiameseNet("test_efficientnet", pretrained=False, **options).eval()
+    known = images_from_folder(photos).assign(camera="c1", split="train")
+    Index(embed_images(model, known, progress=False)).save(tmp_path / "index")
+    return photos, model, tmp_path / "index"
+
+
+def test_an_update_keeps_what_is_known(followed):
+    photos, model, index = followed
+    with open_gallery(index) as gallery:
+        assert gallery.update(photos, model) == Changes(0, 0, 0)
+        shutil.copy(photos / "ann" / "0.png", photos / "0002" / "0.png")
+        shutil.copy(photos / "ann" / "1.png", photos / "ann" / "new.png")
+        assert gallery.update(photos, model) == Changes(1, 1, 0)
+        manifest = gallery.read().manifest
+    assert manifest["camera"].eq("c1").sum() == manifest["split"].eq("train").sum() == 9
+    assert manifest["camera"].isna().sum() == 1 and set(manifest["label"]) == {"ann", "0002", "O'Brien"}
+
+
+def test_an_update_forgets_what_is_no_picture_any_more(followed):
+    photos, model, index = followed
+    with open_gallery(index) as gallery:
+        gallery.update(photos, model)
+        for name in ("ann/0.png", "0002/new.png"):
+            (photos / name).write_text("no picture")
+        with pytest.warns(UserWarning, match="Left out") as said:
+            assert gallery.update(photos, model) == Changes(0, 0, 1)
+        assert len(said) == 1 and len(gallery) == 8 and not gallery.find_path(photos / "ann/0.png")
+
+
+def test_an_update_by_another_network_is_refused(followed):
+    photos, _, index = followed
+    torch.manual_seed(1)
+    other = SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32), embedding_size=8, head="linear")
+    with open_gallery(index) as gallery, pytest.raises(InputError, match="model"):
+        gallery.update(photos, other.eval())
+
+
+@pytest.mark.parametrize("name", ["", "foo:bar", "s3://bucket/gallery", "lance:", "milvus:"])
+def test_names_that_are_none(name):
+    with pytest.raises(InputError, match="^Expected a "):
+        open_gallery(name)
