@@ -143,6 +143,7 @@ shell_words = {  # what the library advises in Python -> the same for a shell
     r"build the index again with Index\(embeddings\)\.save\(folder\)": "copy the folder again, or make the run again",
     r"call search\(image, gallery, model=load_model\(folder\)\)": "name the network with --model",
     r"add some with gallery\.add\(embeddings\)": "add some with: siamese-nbdev index add",
+    r"name it with model=": "name it with --model",
     r"Split by identity with split_by_label\(manifest\)": "Split by identity with --resplit",
     r"drop the cameras with valid\.drop\(columns='camera'\)": "leave the column camera out of the CSV",
     r"; split_query_gallery\(manifest\) makes them": "",
@@ -1087,15 +1088,22 @@ def index_remove_command(
 @index_app.command("update", epilog=example("index update runs/gallery photos --model runs/photos"))
 def index_update_command(
     gallery:GalleryName,
-    folder:Annotated[Path, argument("Folder of images that the gallery follows.")],
+    folder:Annotated[Path, argument("Folder of images that the gallery follows, or a CSV with a column path.")],
     model:OfGallery=None,
+    pattern:Pattern=None,
 ):
     "Follow a folder: embed what is new or changed, and forget what is gone from it."
     from siamese_nbdev.encoders import open_network
+    from siamese_nbdev.pipeline import RunOptions, read_folder
     from siamese_nbdev.serve import open_gallery
 
+    images:Path|pd.DataFrame = folder
+    if pattern is not None or not folder.is_dir():
+        found = read_folder(folder, needs_labels=False, options=RunOptions(pattern=pattern))
+        warn_of(found.notes)
+        images = found.images
     with open_gallery(gallery) as opened:
-        done = opened.update(folder, open_network(network_of(gallery, model)))
+        done = opened.update(images, open_network(network_of(gallery, model)))
         words = f"{counted(done.added, 'image')} added, {done.changed:,} changed, {done.gone:,} gone"
         typer.echo(f"{words}; now {len(opened):,}")
 

@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from siamese_nbdev.checks import InputError, check_choice, check_path
-from siamese_nbdev.encoders import Encoder, is_encoder, is_encoder_alone, notes_beside, open_encoder, write_encoder
-from siamese_nbdev.files import read_json, switching
+from siamese_nbdev.encoders import (
+    Encoder,
+    encoder_name,
+    is_encoder,
+    is_encoder_alone,
+    notes_beside,
+    open_encoder,
+    write_encoder,
+)
+from siamese_nbdev.files import find_file, read_json, switching
+from siamese_nbdev.manifests import name_some
 from siamese_nbdev.pipeline import metrics_table
 from siamese_nbdev.server import Desk, Rules, make_app, need_model, need_packages, places_of
 from siamese_nbdev.stores import Gallery, engine_at
@@ -40,7 +49,8 @@ def export_onnx(
     network = opened.network
     threshold = opened.threshold if threshold is None else fitting(threshold, network)
     values = None if threshold is None else noted_values(threshold, network.model_id())
-    return write_encoder(check_path("an exported network", folder), network, values, opened.mirror, calibration)
+    place = own_folder("an exported network", folder, encoder_name)
+    return write_encoder(place, network, values, opened.mirror, calibration)
 
 # %% ../nbs/13_serve.ipynb #5e4e0103
 @dataclass(frozen=True)
@@ -102,11 +112,23 @@ def push_model(
         if is_on_hub:
             upload(folder, str(where), private)
         else:
-            with switching(check_path("a published network", where)) as new:
+            with switching(own_folder("a published network", where, "model.json")) as new:
                 shutil.copytree(folder, new, dirs_exist_ok=True)
     return str(where)
 
 # %% ../nbs/13_serve.ipynb #5e4e0122
+def own_folder(what:str, folder:str|Path, ours:str) -> Path:
+    "Refuse a folder that holds something else, which would be mixed up with what is written, or overwritten."
+    place = check_path(what, folder)
+    held = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    if held and not find_file(place, ours).is_file() and held != [".lock"]:
+        raise InputError(
+            f"Expected a folder for {what} that is new, empty, or holds an earlier one, got {place}, "
+            f"which holds {name_some(held)}; choose another"
+        )
+    return place
+
+
 def save_with_card(opened:Opened, run:Path|None, address:str, folder:Path) -> None:
     "Write a network with what is noted of it, and its card."
     from siamese_nbdev.model import save_model

@@ -363,6 +363,7 @@ def pair_limit(threshold:Threshold) -> Limit:
 # %% ../nbs/appendix/server.ipynb #sv000051
 SHOWN_HEIGHT = 384 # pixels of a picture that is sent to be looked at
 CACHED_BYTES = 64_000_000 # of such pictures
+LISTED_SECONDS = 5 # after which a list is made anew
 UNDONE = 20 # pictures taken out that can be put back
 MOST_SHARES = 200_000 # numbers of a similarity map that are sent
 
@@ -403,6 +404,14 @@ class Desk:
         self.metric = getattr(self.gallery, "metric", "euclidean")
         self.threshold = pair_threshold(self.model, self.folder, self.metric, self.flip)
         self.columns = columns_to_show(self.gallery)
+        self.looked = time.monotonic()
+
+    def look_again(self) -> None:
+        "Forget what was listed some seconds ago: other programs may have changed the collection since."
+        if time.monotonic() - self.looked > LISTED_SECONDS:
+            self.listed = ()
+            self.columns = columns_to_show(self.gallery)
+            self.looked = time.monotonic()
 
     @property
     def may_change(self) -> bool:
@@ -606,6 +615,7 @@ def read_there(file:Path) -> np.ndarray:
 # %% ../nbs/appendix/server.ipynb #sv000057
 def list_pictures(desk:Desk, start:int, count:int, where:str) -> dict:
     "List some pictures of the collection, the newest first."
+    desk.look_again()
     wanted = wanted_rows(desk, where)
     size = len(desk.gallery)
     if desk.listed[:2] != (where, size):
@@ -681,7 +691,7 @@ def known_of(desk:Desk, text:str) -> dict[str, str]:
     for name, value in found.items():
         check_choice("a column", name, tuple({"label": 0} | dict.fromkeys(desk.columns)))
         if not value.isprintable():
-            raise InputError(f"Expected text for {name} in one line, without signs that are not shown, got {value!r}")
+            raise InputError(f"Expected text for {name} in one line, got a sign in it that cannot be shown")
         if len(value) > 200:
             raise InputError(f"Expected at most 200 letters for {name}, got {len(value)}")
     return {name: value for name, value in found.items() if value.strip()}
@@ -736,6 +746,7 @@ def restore_picture(desk:Desk, name:str) -> dict:
 
 def about(desk:Desk) -> dict:
     "Say what is served: the collection, its network, where near ends, and what is allowed."
+    desk.look_again()
     images = len(desk.gallery)
     limits = [presence_limit(desk.place, images, desk.metric)]
     if desk.threshold is not None:

@@ -15,7 +15,7 @@ from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.encoders import exported, make_graphs
 from siamese_nbdev.model import SiameseNet, save_model
 from siamese_nbdev.retrieval import search
-from siamese_nbdev.serve import export_onnx, load_encoder
+from siamese_nbdev.serve import export_onnx, load_encoder, push_model
 from siamese_nbdev.verification import Threshold, load_threshold, save_threshold, verify_pair
 
 small = dict(pretrained=False, image_size=(64, 32))
@@ -296,3 +296,18 @@ export_onnx(SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32
     assert done.returncode == 9
     assert load_encoder(folder).model_id() == model.model_id()
     assert {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
+
+
+def test_nothing_else_is_overwritten(tmp_path):
+    "A folder of pictures, of a run or of notes is no place for a network."
+    torch.manual_seed(0)
+    model = SiameseNet("test_efficientnet", pretrained=False, image_size=(64, 32)).eval()
+    save_model(model, tmp_path / "run")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "README.md").write_text("mine")
+    for write in (export_onnx, push_model):
+        with pytest.raises(InputError, match="which holds README.md"):
+            write(model, tmp_path / "notes")
+    with pytest.raises(InputError, match="which holds model.json"):
+        export_onnx(model, tmp_path / "run")
+    assert (tmp_path / "notes" / "README.md").read_text() == "mine"

