@@ -63,7 +63,8 @@ def chapter(kind: str, sums: dict[str, dict[str, float]]) -> list[str]:
     own = {item.removeprefix(kind + " "): sums[item] for item in sums if item.startswith(kind + " ")}
     rows = []
     for name, numbers in own.items():
-        words = re.sub(r"^\w+", lambda first: names.get(first[0], first[0]), name)
+        plain = kind in ("picture", "notes")  # endings and names of files
+        words = f"`{name}`" if plain else re.sub(r"^\w+", lambda first: names.get(first[0], first[0]), name)
         row = [words, f"{numbers['times']:,.0f}", f"{numbers[key]:,.0f}" if key in numbers else "not counted"]
         if kind == "picture":
             row += [f"{numbers[name]:,.0f}" for name in ("refused", "opened here only")]
