@@ -127,7 +127,7 @@ stages = {
     "folder": (folder_of_images, "`images_from_folder`, `check_images`, `split_by_label`, `audit_split`", 200_000),
     "pairs": (pairs_of_verification, "`verification_pairs`, 10,000 of a kind", 200_000),
     "one": (pairs_of_one_identity, "the same, half of the images of one identity", 40_000),
-    "duplicates": (duplicates, "`near_duplicates`", 40_000),
+    "duplicates": (duplicates, "`near_duplicates`", 20_000),
     "labels": (label_errors, "`find_label_errors`", 40_000),
     "evaluation": (evaluation, "`evaluate_retrieval`, all against all", 20_000),
     "report": (report_of_run, "`write_report`, 4 images an identity", 20_000),

@@ -228,7 +228,9 @@ def paths_of_none(paths:Sequence[str]) -> list[str]:
 
 def digest_at(path:str) -> str:
     "Return the digest of the bytes of a file, here or elsewhere."
-    return digest(read_address(path) if is_address(path) else Path(path))
+    if is_address(path): return digest(read_address(path))
+    with open(path, "rb") as file:  # whole, as it will be decoded
+        return digest(file.read())
 
 # %% ../nbs/appendix/manifests.ipynb #ma000020
 def contradictions(
