@@ -82,6 +82,18 @@ def fitting(threshold:Threshold, model:"SiameseNet") -> Threshold:
     check_threshold(threshold, model)
     return threshold
 
+
+def own_folder(what:str, folder:str|Path, ours:str) -> Path:
+    "Refuse a folder that holds something else, which would be mixed up with what is written, or overwritten."
+    place = check_path(what, folder)
+    held = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    if held and not find_file(place, ours).is_file() and held != [".lock"]:
+        raise InputError(
+            f"Expected a folder for {what} that is new, empty, or holds an earlier one, got {place}, "
+            f"which holds {name_some(held)}; choose another"
+        )
+    return place
+
 # %% ../nbs/13_serve.ipynb #5e4e0106
 def load_encoder(
     folder:str|Path, # Folder that `export_onnx` or the command `export` wrote
@@ -117,18 +129,6 @@ def push_model(
     return str(where)
 
 # %% ../nbs/13_serve.ipynb #5e4e0122
-def own_folder(what:str, folder:str|Path, ours:str) -> Path:
-    "Refuse a folder that holds something else, which would be mixed up with what is written, or overwritten."
-    place = check_path(what, folder)
-    held = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
-    if held and not find_file(place, ours).is_file() and held != [".lock"]:
-        raise InputError(
-            f"Expected a folder for {what} that is new, empty, or holds an earlier one, got {place}, "
-            f"which holds {name_some(held)}; choose another"
-        )
-    return place
-
-
 def save_with_card(opened:Opened, run:Path|None, address:str, folder:Path) -> None:
     "Write a network with what is noted of it, and its card."
     from siamese_nbdev.model import save_model
