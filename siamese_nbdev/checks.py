@@ -10,8 +10,10 @@ import math
 import os
 import re
 from collections.abc import Collection
+from importlib import import_module
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 # %% ../nbs/appendix/checks.ipynb #ck000007
 class InputError(ValueError):
@@ -145,6 +147,25 @@ def check_path(
     if re.match("[A-Za-z][A-Za-z0-9+.-]+:/", text):  # a drive of Windows has one letter
         raise InputError(f"Expected {what} on this machine, got the address {text}; download it, and give its path")
     return Path(text)
+
+# %% ../nbs/appendix/checks.ipynb #ck000031
+class MissingPackage(InputError, ImportError):
+    "A package that is needed for what was asked, and is not installed."
+
+
+def need_package(
+    name:str, # Module to import
+    extra:str, # Extra of ours that brings it
+    otherwise:str="", # What does without it
+) -> Any: # The module
+    "Import a package of an extra, or say how to get it."
+    try:
+        return import_module(name)
+    except ImportError as error:
+        way_out = f", or {otherwise}" if otherwise else ""
+        raise MissingPackage(
+            f'Expected the package {name} to be installed, found none; pip install "siamese-nbdev[{extra}]"{way_out}'
+        ) from error
 
 # %% ../nbs/appendix/checks.ipynb #ck000022
 def counted(

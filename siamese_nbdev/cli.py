@@ -514,17 +514,12 @@ def export_command(
     The threshold saved with the network goes along. The graphs are compared with the network before they count.
     """
     from siamese_nbdev.files import locked
-    from siamese_nbdev.pipeline import read_folder
     from siamese_nbdev.serve import export_onnx
 
     refuse_full(out, "encoder.json")
     check_room(out)
     folder = find_model(model)
-    images = None
-    if calibrate is not None:
-        found = read_folder(calibrate, needs_labels=False)
-        warn_of(found.notes)
-        images = found.images
+    images = None if calibrate is None else found_in(calibrate).images
     with locked(out, wait=False):
         export_onnx(folder, out, calibration=images)
     written = sorted(file.name for file in out.iterdir() if file.suffix in (".json", ".onnx"))
@@ -1094,14 +1089,10 @@ def index_update_command(
 ):
     "Follow a folder: embed what is new or changed, and forget what is gone from it."
     from siamese_nbdev.encoders import open_network
-    from siamese_nbdev.pipeline import RunOptions, read_folder
     from siamese_nbdev.serve import open_gallery
 
-    images:Path|pd.DataFrame = folder
-    if pattern is not None or not folder.is_dir():
-        found = read_folder(folder, needs_labels=False, options=RunOptions(pattern=pattern))
-        warn_of(found.notes)
-        images = found.images
+    is_plain = pattern is None and folder.is_dir()
+    images = folder if is_plain else found_in(folder, pattern).images
     with open_gallery(gallery) as opened:
         done = opened.update(images, open_network(network_of(gallery, model)))
         words = f"{counted(done.added, 'image')} added, {done.changed:,} changed, {done.gone:,} gone"
@@ -1142,11 +1133,16 @@ def network_of(gallery:str, model:Path|None) -> Path:
 
 def embed_for(gallery:"Gallery", folder:Path, images:Path, pattern:str|None) -> "EmbeddingSet":
     "Embed the images of a folder or CSV as those of a gallery were embedded."
+    return embed_found(folder, found_in(images, pattern), bool(gallery.meta.get("flip", False)))
+
+
+def found_in(path:Path, pattern:str|None=None) -> "Found":
+    "Read a folder or CSV of images, with labels or without, and say what was noticed."
     from siamese_nbdev.pipeline import RunOptions, read_folder
 
-    found = read_folder(images, needs_labels=False, options=RunOptions(pattern=pattern))
+    found = read_folder(path, needs_labels=False, options=RunOptions(pattern=pattern))
     warn_of(found.notes)
-    return embed_found(folder, found, bool(gallery.meta.get("flip", False)))
+    return found
 
 # %% ../nbs/14_cli.ipynb #1743c3d7
 @app.command("fetch", epilog=example("fetch omniglot"))

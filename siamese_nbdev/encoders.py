@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError, check_choice, check_path
+from siamese_nbdev.checks import InputError, check_choice, check_path, need_package
 from siamese_nbdev.data import as_manifest
 from siamese_nbdev.files import check_digests, digest, find_file, read_notes, settle, switching, write_notes
 from siamese_nbdev.storage import read_batch
@@ -60,16 +59,6 @@ def installed_runtimes() -> list[str]:
     return [name for name, module in modules_of.items() if find_spec(module) is not None]
 
 
-def need(module:str, extra:str) -> Any:
-    "Import a module of an extra, or say how to install it."
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise InputError(
-            f'Expected {module} to be installed, found none; install it with: pip install "siamese-nbdev[{extra}]"'
-        ) from error
-
-
 def cores() -> int:
     "Count the cores that we may use: as many as OMP_NUM_THREADS says, else all that this process may run on."
     asked = os.environ.get("OMP_NUM_THREADS", "")
@@ -81,7 +70,7 @@ def cores() -> int:
 class OnnxSession:
     "A graph that ONNX Runtime computes, each call on the core of its caller."
     def __init__(self, graph:bytes, dtype:str):
-        runtime = need("onnxruntime", "onnx")
+        runtime = need_package("onnxruntime", "onnx")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1  # also: nobody waits for work by spinning
         options.inter_op_num_threads = 1
@@ -96,7 +85,7 @@ class OnnxSession:
 class OpenvinoSession:
     "A graph that OpenVINO computes; several threads may call it, each with a request of its own."
     def __init__(self, graph:bytes, dtype:str):
-        core = need("openvino", "openvino").Core()
+        core = need_package("openvino", "openvino").Core()
         self.compiled = core.compile_model(core.read_model(graph), "CPU", {
             # Left alone, it would take bfloat16 wherever the processor has it.
             "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
@@ -120,7 +109,7 @@ def export_graph(
 ) -> bytes: # ONNX: `images`, floats in [0, 1] of shape (B, 3, H, W), to `embeddings` (B, D)
     "Write a network, in evaluation mode and on the processor, as a graph."
     for module in ("onnx", "onnxscript"):
-        need(module, "onnx")
+        need_package(module, "onnx")
     import torch
 
     network = deepcopy(model).cpu().eval()
@@ -157,7 +146,7 @@ def taking_bytes(
     graph:bytes, # ONNX, with `images` as floats in [0, 1], shape (B, 3, H, W)
 ) -> bytes: # ONNX, with `pixels` as uint8 (B, H, W, 3)
     "Put before a graph what turns pixels into its images."
-    onnx = need("onnx", "onnx")
+    onnx = need_package("onnx", "onnx")
     make = onnx.helper
     whole = onnx.load_from_string(graph)
     batch, colours, height, width = whole.graph.input[0].type.tensor_type.shape.dim
@@ -228,7 +217,7 @@ small_name = "model_int8.onnx"
 
 def make_graphs(model:"SiameseNet") -> tuple[dict[str, bytes], float]:
     "Write the two graphs of a network; returns them and how far their vectors are from the network's."
-    need("onnxruntime", "onnx")
+    need_package("onnxruntime", "onnx")
     graph = export_graph(model)
     graphs = {floats_name: graph, bytes_name: taking_bytes(graph)}
     return graphs, check_parity(model, graphs)
@@ -365,7 +354,7 @@ class Encoder:
             )
         if (chosen, numbers) == (self.runtime, self.dtype):
             return self
-        need(modules_of[chosen], chosen)
+        need_package(modules_of[chosen], chosen)
         return replace(self, runtime=chosen, dtype=numbers)
 
 
@@ -406,7 +395,7 @@ def open_encoder(
     check_digests(folder, notes["files"], copy_again)
     installed = installed_runtimes()
     if not installed:
-        need("onnxruntime", "onnx")
+        need_package("onnxruntime", "onnx")
 
     def read(name:str) -> bytes:
         graph = find_file(folder, name).read_bytes()
@@ -552,7 +541,7 @@ def delicate_layers(
     file:Path, # ONNX
 ) -> list[str]: # Names of nodes
     "Name the convolutions that stay in float32: the first, which sees the picture, and those of one channel each."
-    graph = need("onnx", "onnx").load(file).graph
+    graph = need_package("onnx", "onnx").load(file).graph
     shapes = {weights.name: list(weights.dims) for weights in graph.initializer}
     layers = [node for node in graph.node if node.op_type == "Conv"]
     return [layer.name for layer in layers if layer is layers[0] or shapes.get(layer.input[1], [0, 0])[1] == 1]
@@ -578,8 +567,8 @@ def quantize_graph(
     image_size:tuple[int, int], # Height and width
 ) -> bytes: # ONNX, of the same input and output
     "Turn the convolutions and matrices of a graph into integers of eight bits, scaled by some images."
-    tools = need("onnxruntime.quantization", "onnx")
-    shapes = need("onnxruntime.quantization.shape_inference", "onnx")
+    tools = need_package("onnxruntime.quantization", "onnx")
+    shapes = need_package("onnxruntime.quantization.shape_inference", "onnx")
     rows = np.unique(np.linspace(0, len(manifest) - 1, min(CALIBRATED, len(manifest))).astype(int))
     images = CalibrationImages(manifest["path"].iloc[rows].tolist(), image_size)
     with tempfile.TemporaryDirectory() as folder, quiet_logs(), warnings.catch_warnings():

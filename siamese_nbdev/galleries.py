@@ -26,7 +26,7 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 from PIL import Image
 
-from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_positive, check_whole, need_package
 from siamese_nbdev.data import read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set, choose_runner, embed_images
 from siamese_nbdev.encoders import Encoder, is_network
@@ -740,10 +740,6 @@ class FaissBackend(ExactBackend, ABC):
         super().build(gallery, metric)
 
 
-class MissingPackage(InputError, ImportError):
-    "A package that is needed for what was asked, and is not installed."
-
-
 def import_faiss() -> ModuleType:
     "Import faiss, or say how to get it."
     # On macOS and Windows torch and faiss each bring an OpenMP library, and the second one ends the program
@@ -751,13 +747,7 @@ def import_faiss() -> ModuleType:
     if sys.platform != "linux":
         os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
         import_module("torch")
-    try:
-        import faiss
-    except ImportError as error:
-        raise MissingPackage(
-            "Expected faiss for an index of kind 'ivf' or 'hnsw', found none; "
-            "pip install 'siamese-nbdev[faiss]', or use kind='exact'"
-        ) from error
+    faiss = need_package("faiss", "faiss", "use kind='exact'")
     if sys.platform != "linux":
         faiss.omp_set_num_threads(1)
     return faiss

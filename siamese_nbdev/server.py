@@ -24,7 +24,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
@@ -34,12 +33,12 @@ import pandas as pd
 from PIL import Image
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_distance, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_distance, check_whole, need_package
 from siamese_nbdev.data import read_image
 from siamese_nbdev.embeddings import EmbeddingSet, embed_batch, embed_images
 from siamese_nbdev.encoders import is_encoder_alone, open_encoder
 from siamese_nbdev.files import replacing
-from siamese_nbdev.galleries import MissingPackage, is_missing, picture_of
+from siamese_nbdev.galleries import is_missing, picture_of
 from siamese_nbdev.pictures import image_formats, known_formats, read_page, reason_of, silence
 from siamese_nbdev.pipeline import noted_threshold, read_presence
 from siamese_nbdev.runtime import evaluating
@@ -1722,11 +1721,7 @@ def make_app(desk:Desk) -> "FastAPI":
 def need_packages() -> None:
     "Refuse to serve without the packages for it, and say how to get them."
     for name in ("fastapi", "uvicorn", "python_multipart"):
-        if find_spec(name) is None:
-            raise MissingPackage(
-                f'Expected the package {name.replace("_", "-")} to serve, found none; '
-                'install it: pip install "siamese-nbdev[serve]"'
-            )
+        need_package(name, "serve")
 
 
 def add_refusals(app:"FastAPI") -> None:

@@ -20,19 +20,17 @@ from datetime import timedelta
 from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from siamese_nbdev.checks import InputError, check_choice, check_path, check_positive, check_whole
+from siamese_nbdev.checks import InputError, check_choice, check_path, check_positive, check_whole, need_package
 from siamese_nbdev.data import as_manifest, images_from_folder, read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set, embed_images
 from siamese_nbdev.files import digest, find_file, locked, read_json, switching, write_notes
 from siamese_nbdev.folders import list_images
 from siamese_nbdev.galleries import (
-    MissingPackage,
     Question,
     Wishes,
     embed_query,
@@ -985,20 +983,12 @@ def notes_from_text(text:str, home:str|None, place:str|Path|None, name:str) -> N
     return replace(notes, start=os.path.abspath(place) if place is not None else start)
 
 
+in_a_folder = "keep the gallery in a folder"  # where the package of an engine is missing
+
+
 def frame_of(columns:dict[str, list]) -> pd.DataFrame:
     "Make a manifest of text."
     return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
-
-
-def need_package(name:str, extra:str) -> ModuleType:
-    "Import a package, or say how to get it."
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise MissingPackage(
-            f"Expected the package {name} for a gallery of this kind, found none; "
-            f"pip install \"siamese-nbdev[{extra}]\", or keep the gallery in a folder"
-        ) from error
 
 # %% ../nbs/appendix/stores.ipynb #sr000025
 FRAGMENTS = 64  # pieces of a table beyond which they are put together
@@ -1010,7 +1000,7 @@ class LanceEngine:
     most = 10_000
 
     def __init__(self, place:str, pictures:str|Path|None=None):
-        self.lancedb = need_package("lancedb", "lance")
+        self.lancedb = need_package("lancedb", "lance", in_a_folder)
         self.place = place
         self.name = f"lance:{place}"
         self.pictures = pictures  # where they are now, if they have moved
@@ -1193,7 +1183,7 @@ class MilvusEngine:
     most = 16_000
 
     def __init__(self, place:str, pictures:str|Path|None=None):
-        self.milvus = need_package("pymilvus", "milvus")
+        self.milvus = need_package("pymilvus", "milvus", in_a_folder)
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it logs, it raises too
         self.address, self.collection = milvus_place(place)
         self.name = f"milvus:{place}"
@@ -1207,7 +1197,7 @@ class MilvusEngine:
         "Connect to the file or the server, once."
         if self.opened is None:
             if self.home is not None:
-                need_package("milvus_lite", "milvus")
+                need_package("milvus_lite", "milvus", in_a_folder)
                 os.makedirs(self.home, exist_ok=True)
             try:
                 self.opened = self.milvus.MilvusClient(self.address, token=os.environ.get("MILVUS_TOKEN", ""))

@@ -409,7 +409,7 @@ def test_a_start_that_is_refused_is_one_line(made, tmp_path, monkeypatch, capsys
 
 
 def test_without_the_extra_it_says_what_to_install(made, monkeypatch):
-    monkeypatch.setattr("siamese_nbdev.server.find_spec", lambda name: None if name == "uvicorn" else True)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(InputError, match=r'pip install "siamese-nbdev\[serve\]"'):
         need_packages()
     with pytest.raises(InputError, match="uvicorn"):
