@@ -162,10 +162,15 @@ def need_package(
     try:
         return import_module(name)
     except ImportError as error:
-        way_out = f", or {otherwise}" if otherwise else ""
-        raise MissingPackage(
-            f'Expected the package {name} to be installed, found none; pip install "siamese-nbdev[{extra}]"{way_out}'
-        ) from error
+        raise missing_package(name, extra, otherwise) from error
+
+
+def missing_package(name:str, extra:str, otherwise:str="") -> MissingPackage:
+    "Return the refusal of what needs a package that is not there."
+    way_out = f", or {otherwise}" if otherwise else ""
+    return MissingPackage(
+        f'Expected the package {name} to be installed, found none; pip install "siamese-nbdev[{extra}]"{way_out}'
+    )
 
 # %% ../nbs/appendix/checks.ipynb #ck000022
 def counted(

@@ -24,6 +24,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
@@ -33,7 +34,7 @@ import pandas as pd
 from PIL import Image
 
 from siamese_nbdev import __version__
-from siamese_nbdev.checks import InputError, check_choice, check_distance, check_whole, need_package
+from siamese_nbdev.checks import InputError, check_choice, check_distance, check_whole, missing_package
 from siamese_nbdev.data import read_image
 from siamese_nbdev.embeddings import EmbeddingSet, embed_batch, embed_images
 from siamese_nbdev.encoders import is_encoder_alone, open_encoder
@@ -1720,8 +1721,9 @@ def make_app(desk:Desk) -> "FastAPI":
 
 def need_packages() -> None:
     "Refuse to serve without the packages for it, and say how to get them."
-    for name in ("fastapi", "uvicorn", "python_multipart"):
-        need_package(name, "serve")
+    for name in ("fastapi", "uvicorn", "python_multipart"):  # looked for, not imported: a refusal is there at once
+        if find_spec(name) is None:
+            raise missing_package(name, "serve")
 
 
 def add_refusals(app:"FastAPI") -> None:
