@@ -6,7 +6,6 @@ digest of its code, of the package's code that it uses and of the network that p
 minutes. `--all` executes every page, names execute these, `--stale` only lists what is out of date, and `--fold` only
 folds the machinery away.
 """
-import ast
 import base64
 import hashlib
 import io
@@ -17,12 +16,14 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
+import reach
+
 top = Path(__file__).resolve().parent.parent
-package = top / "siamese_nbdev"
 shared_network = top / "runs" / "demo_model" / "model"
 duration = re.compile(r"(runs in )about (?:an?|[\d.]+) (?:second|minute)s?( on 2 cores)")
 machinery = re.compile(r"^#\|\s*(export|exporti|hide)\s*$", re.M)
@@ -39,61 +40,11 @@ def pages() -> list[Path]:
 # What a page was executed with
 
 
-def without_docstrings(tree: ast.AST) -> ast.AST:
-    "Remove docstrings, which change no result."
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                node.body = body[1:] or [ast.Pass()]
-    return tree
-
-
-def code_digest(source: str) -> str:
-    "Return a digest of what code does: comments, blank lines and docstrings do not count."
-    plain = re.sub(r"^\s*[%!].*$", "", source, flags=re.M)
-    try:
-        plain = ast.dump(without_docstrings(ast.parse(plain)))
-    except SyntaxError:
-        pass
-    return hashlib.sha256((plain + "".join(re.findall(r"^\s*[%!].*$", source, re.M))).encode()).hexdigest()
-
-
-def modules_used(source: str) -> set[str]:
-    "Name the modules of the package that code imports, by a name or as a whole."
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("siamese_nbdev."):
-            found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("siamese_nbdev.")}
-    return {name for name in found if (package / f"{name}.py").exists()}
-
-
-def reachable(first: set[str]) -> list[str]:
-    "Return modules with all that they import in turn."
-    found: set[str] = set()
-    waiting = set(first)
-    while waiting:
-        name = waiting.pop()
-        found.add(name)
-        waiting |= modules_used((package / f"{name}.py").read_text(encoding="utf-8")) - found
-    return sorted(found)
-
-
-def digest_of(parts: list[str]) -> str:
-    "Return one short digest of many texts."
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def state(page: Path) -> dict[str, str]:
-    "Say what a page would be executed with now: digests of its code and of the package's code that it uses."
-    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    plain = re.sub(r"^\s*[%!].*$", "", "\n".join(code), flags=re.M)
-    used = reachable(modules_used(plain))
-    sources = [code_digest((package / f"{name}.py").read_text(encoding="utf-8")) for name in used]
-    return dict(code=digest_of([code_digest(cell) for cell in code]), package=digest_of(sources))
+def state(notebook: dict) -> dict[str, str]:
+    "Say what a page would be executed with now: digests of its code and of the package's code that it reaches."
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    own = reach.digest_of([reach.code_digest(cell) for cell in code])
+    return dict(code=own, package=reach.package_digest("\n".join(code)))
 
 
 def uses_shared_network(notebook: dict) -> bool:
@@ -115,24 +66,42 @@ def processor() -> str:
     return f"{found[1].strip() if found else platform.machine()}, {os.cpu_count()} cores"
 
 
-def executed_with(page: Path, notebook: dict, seconds: float) -> dict:
+def executed_with(notebook: dict, seconds: float) -> dict:
     "Return the note that a page carries in its metadata."
     versions = {name: metadata.version(name) for name in ("torch", "timm", "numpy", "scikit-learn")}
-    note = dict(**state(page), versions=versions, processor=processor(), minutes=round(seconds / 60, 1))
+    note = dict(**state(notebook), versions=versions, processor=processor(), minutes=round(seconds / 60, 1))
     if uses_shared_network(notebook):
         note["network"] = network_digest()
     return note
 
 
+def is_old(notebook: dict) -> bool:
+    "Tell whether saved outputs are of other code than there is now."
+    noted = notebook["metadata"].get("executed", {})
+    has_code = any(cell["cell_type"] == "code" for cell in notebook["cells"])
+    return has_code and any(noted.get(name) != value for name, value in state(notebook).items())
+
+
 def is_stale(page: Path) -> bool:
     "Tell whether a page's saved outputs are of other code, or of another shared network, than there is now."
     notebook = json.loads(page.read_text(encoding="utf-8"))
-    if not any(cell["cell_type"] == "code" for cell in notebook["cells"]):
-        return False
     noted = notebook["metadata"].get("executed", {})
-    if any(noted.get(name) != value for name, value in state(page).items()):
-        return True
-    return uses_shared_network(notebook) and noted.get("network") != network_digest()
+    return is_old(notebook) or (uses_shared_network(notebook) and noted.get("network") != network_digest())
+
+
+def age_problems() -> Iterator[str]:
+    "Name the pages whose outputs are older than their code or than the code they reach, or of another network."
+    networks: dict[str, list[str]] = {}
+    for page in pages():
+        notebook = json.loads(page.read_text(encoding="utf-8"))
+        name = str(page.relative_to(top))
+        if is_old(notebook):
+            yield f"{name}: its outputs are older than its code, or than the package's code that it reaches: make book"
+        if network := notebook["metadata"].get("executed", {}).get("network"):
+            networks.setdefault(network, []).append(name)
+    if len(networks) > 1:
+        rarest = min(networks, key=lambda network: len(networks[network]))
+        yield f"pages show {len(networks)} shared networks; one of them only on {', '.join(networks[rarest])}: make book"
 
 
 # Outputs, as they are saved
@@ -238,7 +207,7 @@ def execute(page: Path) -> None:
     shrink_figures(notebook)
     fold(notebook)
     state_duration(notebook, seconds)
-    notebook.metadata["executed"] = executed_with(page, notebook, seconds)
+    notebook.metadata["executed"] = executed_with(notebook, seconds)
     nbformat.write(notebook, page)
     nbdev_clean(str(page))
     print(f"{page.relative_to(top)}: {seconds:.0f} s", flush=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import book
 import style
 
 top = Path(__file__).resolve().parent.parent
@@ -111,7 +112,7 @@ def output_problems(output: dict) -> list[str]:
 
 
 def check_outputs() -> None:
-    "Saved outputs hold no error, no warning, no progress bar and no path of somebody's machine."
+    "Saved outputs hold no error, no warning, no progress bar, no path of a machine, and are of today's code."
     started = time.time()
     found = []
     for page in style.notebooks():
@@ -119,6 +120,9 @@ def check_outputs() -> None:
             for output in cell.get("outputs", []):
                 found += [f"{page.name} cell {number}: {problem}" for problem in output_problems(output)]
     report("saved outputs are fit to publish", not found, time.time() - started, "\n".join(found))
+    started = time.time()
+    found = list(book.age_problems())
+    report("saved outputs are of the code as it stands", not found, time.time() - started, "\n".join(found))
 
 
 def check_style() -> None:
