@@ -101,7 +101,7 @@ def age_problems() -> Iterator[str]:
             networks.setdefault(network, []).append(name)
     if len(networks) > 1:
         rarest = min(networks, key=lambda network: len(networks[network]))
-        yield f"pages show {len(networks)} shared networks; one of them only on {', '.join(networks[rarest])}: make book"
+        yield f"pages show {len(networks)} shared networks; one only on {', '.join(networks[rarest])}: make book"
 
 
 # Outputs, as they are saved

@@ -115,7 +115,8 @@ def reached_from(module: str, name: str) -> set[Reference]:
         found |= {place for statement in known[name] for place in imported(statement).values()}
     else:
         return found | ({brought[name]} if name in brought else set())
-    return found | {(module, word) for word in used if word in known} | {brought[word] for word in used & brought.keys()}
+    found |= {(module, word) for word in used & known.keys()}
+    return found | {brought[word] for word in used & brought.keys()}
 
 
 def everything(module: str) -> set[Reference]:
