@@ -74,6 +74,7 @@ from siamese_nbdev.neighbours import distances_between
 from siamese_nbdev.pictures import image_types
 from siamese_nbdev.retrieval import Index, plot_closest_imgs, search
 from siamese_nbdev.runtime import evaluating, keeping_memory
+from siamese_nbdev.storage import file_sign, note_signs
 from siamese_nbdev.tables import find_column, read_as_text, read_table
 from siamese_nbdev.verification import (
     Threshold,
@@ -1224,6 +1225,7 @@ class Presence:
     identities:int # How many
     absent_rate:float # Share that found somebody else within the distance while their own identity was hidden
     found_rate:float # Share that found their own identity within the distance
+    use_trained:bool = True # Whether the network was trained, on identities that may not ask
 
     def is_about(self, images:int) -> bool:
         "Tell whether a collection has about the size for which this was measured."
@@ -1240,11 +1242,11 @@ class Presence:
 
 def presence_in(
     embeddings:EmbeddingSet, # The collection, with labels
-    asks:np.ndarray, # Which images may ask: those of identities that training did not see, bool, shape (N,)
+    use_trained:bool, # Whether training has seen the identities of `train`, which may not ask then
 ) -> Presence|None: # None with fewer than twenty images, of which none could be one in twenty, or with too many copies
     "Hide each identity from its own images, and find the distance at which few of them find somebody else."
     labels = embeddings.labels
-    rows = np.flatnonzero(asks & ~pd.isna(labels))
+    rows = np.flatnonzero(may_ask(embeddings, use_trained) & ~pd.isna(labels))
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), ASKED)).astype(int))] if len(rows) else rows
     strangers = np.full(len(rows), np.inf)
     own = np.full(len(rows), np.inf)
@@ -1260,6 +1262,7 @@ def presence_in(
     if not found_rate:  # nobody would ever be found
         return None
     return Presence(
+        use_trained=use_trained,
         distance=distance,
         images=len(embeddings),
         queries=len(rows),
@@ -1285,7 +1288,25 @@ def may_ask(embeddings:EmbeddingSet, use_trained:bool) -> np.ndarray:
     "Tell which images show identities that the network in use was not trained on, shape (N,)."
     if not use_trained or "split" not in embeddings.manifest:
         return np.ones(len(embeddings), dtype=bool)
-    return (embeddings.manifest["split"] != "train").to_numpy(bool)
+    trained_on = embeddings.manifest.loc[embeddings.manifest["split"] == "train", "label"]
+    return ~embeddings.manifest["label"].isin(trained_on).to_numpy(bool)
+
+
+def write_json(file:Path, content:dict) -> None:
+    "Write plain values in one piece."
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def follow_presence(folder:Path, embeddings:EmbeddingSet) -> None:
+    "Measure anew who counts as being in a collection, where it has grown or shrunk too far from what is noted."
+    noted = read_presence(folder)
+    if noted is None or noted.is_about(len(embeddings)): return
+    found = presence_in(embeddings, noted.use_trained)
+    if found is None:
+        (folder / "presence.json").unlink()
+    else:
+        write_json(folder / "presence.json", asdict(found))
 
 
 def read_presence(folder:Path) -> Presence|None:
@@ -1294,11 +1315,17 @@ def read_presence(folder:Path) -> Presence|None:
     if not file.exists():
         return None
     notes = read_json(file, presence_entries, advice="delete it, or make the run again")
-    return Presence(**{name: notes[name] for name in presence_entries})
+    return Presence(**{name: notes[name] for name in presence_entries if notes.get(name) is not None})
 
 
 presence_entries = dict(
-    distance=check_distance, images=int, queries=int, identities=int, absent_rate=float, found_rate=float
+    distance=check_distance,
+    images=int,
+    queries=int,
+    identities=int,
+    absent_rate=float,
+    found_rate=float,
+    use_trained=bool|None,  # not noted by earlier runs
 )
 
 # %% ../nbs/11_pipeline.ipynb #9e7e1e6f
@@ -1691,12 +1718,6 @@ def folder_of(out:Path, choice:Choice) -> Path:
     return out / choice.recipe if choice.use_trained and choice.recipe != "usual" else out
 
 
-def write_json(file:Path, content:dict) -> None:
-    "Write plain values in one piece."
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-
-
 def how_to_measure_again(out:Path) -> str:
     "Say what to do about damaged measurements."
     return f"delete {out / 'metrics.json'} to have the networks measured again"
@@ -1841,6 +1862,7 @@ def build_index(
     say(f"Index of {counted(len(plan.images), 'image')}, made by the {maker}")
     folder = plan.out / "index"
     model = network_to_use(plan, comparison)
+    signs = {path: file_sign(path) for path in plan.images["path"]}  # before they are read
     embeddings = embed_images(model, plan.images, out=folder)
     save_model(model, folder / "model")
     note_mirror(folder / "model", plan.options.mirror)
@@ -1848,7 +1870,7 @@ def build_index(
     note_threshold(folder / "model", threshold)
     say_cost(threshold, say)
     has_strangers = plan.is_labelled and plan.options.split_by == "label"
-    presence = presence_in(embeddings, may_ask(embeddings, use_trained)) if has_strangers else None
+    presence = presence_in(embeddings, use_trained) if has_strangers else None
     if presence is not None:
         write_json(folder / "presence.json", asdict(presence))
         say(f"Note: {presence}")
@@ -1861,7 +1883,8 @@ def build_index(
     index = Index(embeddings)
     if not plan.is_labelled:
         draw_closest(index.search(evenly_spread(embeddings, 6), top_k=8), plan.out / "closest.png")
-    index.save(folder)  # last: its notes say that all is done
+    index.save(folder)  # its notes say that all is done
+    note_signs(folder, [signs[path] for path in embeddings.manifest["path"]])
     return IndexedImages(index, duplicates, threshold, suspects, presence)
 
 

@@ -613,6 +613,45 @@ def copy_rows(vectors:np.ndarray, rows:np.ndarray, file:Path, chunk:int=10_000) 
         copy[start:start + chunk] = vectors[piece]
     copy.flush()
 
+# %% ../nbs/appendix/storage.ipynb #st000051
+def file_sign(path:str|Path) -> str:
+    "Boil a file down to its size, its time of change and sixteen digits of its contents; \"\" where there is none."
+    try:
+        found = os.stat(path)
+        return f"{found.st_size} {found.st_mtime_ns} {digest(Path(path))[:16]}"
+    except OSError:
+        return ""
+
+
+def is_as_before(path:str|Path, sign:str) -> bool:
+    "Tell whether a file is as its sign says; it is read only where its time has changed and its size has not."
+    if not sign: return False
+    try:
+        found = os.stat(path)
+        size, moment, content = sign.split()
+        if found.st_size != int(size): return False
+        return found.st_mtime_ns == int(moment) or digest(Path(path))[:16] == content
+    except OSError:
+        return False
+
+
+def note_signs(
+    folder:Path, # Holds a set
+    signs:list[str], # One for each of its images
+) -> None:
+    "Note beside a set what its files were like when they were read."
+    write_notes(folder / "signs.json", dict(set=digest(folder / "meta.json"), signs=signs))
+
+
+def read_signs(folder:Path, count:int) -> np.ndarray: # Text, shape (N,)
+    "Read the signs of a folder's files; \"\" for all where they are of another set, or none are noted."
+    file = find_file(folder, "signs.json")
+    if file.exists():
+        notes = read_json(file, dict(set=str, signs=list), advice="delete it: the images are embedded again")
+        if notes["set"] == digest(find_file(folder, "meta.json")) and len(notes["signs"]) == count:
+            return np.array(notes["signs"] + [None], dtype=object)[:-1]
+    return np.array([""] * count + [None], dtype=object)[:-1]
+
 # %% ../nbs/appendix/storage.ipynb #st000038
 @dataclass(frozen=True)
 class Part:

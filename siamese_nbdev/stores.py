@@ -28,7 +28,7 @@ import pandas as pd
 from siamese_nbdev.checks import InputError, check_choice, check_path, check_positive, check_whole, need_package
 from siamese_nbdev.data import as_manifest, images_from_folder, read_image
 from siamese_nbdev.embeddings import EmbeddingSet, check_same_network, check_set, embed_images
-from siamese_nbdev.files import digest, find_file, locked, read_json, switching, write_notes
+from siamese_nbdev.files import find_file, locked, read_json, switching
 from siamese_nbdev.folders import list_images
 from siamese_nbdev.galleries import (
     Question,
@@ -53,7 +53,16 @@ from siamese_nbdev.manifests import (
 )
 from siamese_nbdev.neighbours import metrics_known, nearest, nothing_found, pair_distances, squared_lengths
 from siamese_nbdev.retrieval import GROWTH, SPARE, Index
-from siamese_nbdev.storage import as_text, check_same_model, find_set, texts_of
+from siamese_nbdev.storage import (
+    as_text,
+    check_same_model,
+    file_sign,
+    find_set,
+    is_as_before,
+    note_signs,
+    read_signs,
+    texts_of,
+)
 
 if TYPE_CHECKING:  # collections are opened and searched without torch: it is imported where a network runs
     from siamese_nbdev.encoders import Encoder
@@ -161,27 +170,6 @@ def keys_of(
     real = os.path.realpath(start)
     files = moved(file_keys(paths, root), lambda folder: relative(folder, real))
     return np.array([hashlib.sha256(os.fsencode(file)).hexdigest()[:32] for file in files], dtype=object)
-
-
-def sign_of(path:str) -> str:
-    "Boil a file down to its size, its time of change and sixteen digits of its contents; \"\" where there is none."
-    try:
-        found = os.stat(path)
-        return f"{found.st_size} {found.st_mtime_ns} {digest(Path(path))[:16]}"
-    except OSError:
-        return ""
-
-
-def is_as_before(path:str, sign:str) -> bool:
-    "Tell whether a file is as its sign says; it is read only where its time has changed and its size has not."
-    if not sign: return False
-    try:
-        found = os.stat(path)
-        size, moment, content = sign.split()
-        if found.st_size != int(size): return False
-        return found.st_mtime_ns == int(moment) or digest(Path(path))[:16] == content
-    except OSError:
-        return False
 
 # %% ../nbs/appendix/stores.ipynb #sr000011
 ASKED_AT_ONCE = 2 ** 22  # numbers of vectors that an engine hands out for one round: 16 MB
@@ -368,7 +356,7 @@ class Gallery:
     ) -> Counts:
         "Take images in; one whose file is there already is put in its stead."
         check_set(embeddings, "to add")
-        signs = [sign_of(os.path.join(embeddings.root, path)) for path in embeddings.manifest["path"]]
+        signs = [file_sign(os.path.join(embeddings.root, path)) for path in embeddings.manifest["path"]]
         return self.add_signed(embeddings, np.array(signs, dtype=object))
 
     def add_signed(self, embeddings:EmbeddingSet, signs:np.ndarray) -> Counts:
@@ -605,7 +593,7 @@ class Gallery:
         model:"SiameseNet|Encoder", # Network of the gallery
     ) -> Changes:
         "Embed images and take them in; a file that cannot be read any more is gone, and one never read is left out."
-        sign_now = {path: sign_of(path) for path in manifest["path"]}  # before they are read
+        sign_now = {path: file_sign(path) for path in manifest["path"]}  # before they are read
         flip = bool(self.meta.get("flip", False))
         try:
             embedded = embed_images(model, manifest, flip=flip, progress=False)  # it warns of what cannot be read
@@ -823,7 +811,15 @@ class FolderEngine:
         "Switch the folder to another index."
         with switching(self.folder) as new:
             index.write(new, self.folder)
-            write_notes(new / "signs.json", dict(set=digest(new / "meta.json"), signs=list(signs)))
+            note_signs(new, list(signs))
+        self.measure_presence(index.embeddings)
+
+    def measure_presence(self, embeddings:EmbeddingSet) -> None:
+        "Where a run noted who counts as being in its collection: measure it anew once the collection has outgrown it."
+        if (self.folder / "presence.json").exists():
+            from siamese_nbdev.pipeline import follow_presence
+
+            follow_presence(self.folder, embeddings)
 
     def save_empty(self, embeddings:EmbeddingSet) -> None:
         "Switch the folder to a set without images, which needs no index."
@@ -918,16 +914,6 @@ def without_rows(index:Index, rows:np.ndarray) -> Index:
         index.backend.remove(kept.vectors, rows)
         index.embeddings = kept
     return index
-
-
-def read_signs(folder:Path, count:int) -> np.ndarray: # Text, shape (N,)
-    "Read the signs of a folder's files; \"\" for all where they are of another set, or none are noted."
-    file = find_file(folder, "signs.json")
-    if file.exists():
-        notes = read_json(file, dict(set=str, signs=list), advice="delete it: the images are embedded again")
-        if notes["set"] == digest(find_file(folder, "meta.json")) and len(notes["signs"]) == count:
-            return np.array(notes["signs"] + [None], dtype=object)[:-1]
-    return np.array([""] * count + [None], dtype=object)[:-1]
 
 # %% ../nbs/appendix/stores.ipynb #sr000022
 ORDER = "own_order"

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from siamese_nbdev.checks import InputError, check_path
+from siamese_nbdev.checks import InputError, check_path, shown
 from siamese_nbdev.files import digest, find_file, read_notes, read_state, settle, switching, write_notes
 
 # %% ../nbs/appendix/weights.ipynb #we000007
@@ -57,8 +58,8 @@ def timm_backbone(name:str, size:tuple[int, ...]|None, *, pretrained:bool) -> An
     if tensors is not None:
         return fill_in_order(timm.create_model(name), tensors)
     options:dict[str, Any] = {} if size is None else dict(img_size=tuple(size))
-    if not pretrained and name in recipes_noted:
-        return recipes_noted[name].build(options)
+    if not pretrained and ":" in name:
+        return hub_recipe(name).build(options)
     if not pretrained:
         return timm.create_model(name, **options)
     try:
@@ -115,6 +116,9 @@ def close_names(name:str) -> str:
     return f" (did you mean {', '.join(alike)}?)" if alike else ""
 
 
+places_of_weights = {"url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "custom_load"}
+
+
 @dataclass(frozen=True)
 class Recipe:
     "What a model on the hub or in a folder notes about itself: enough to build it where it is not."
@@ -122,11 +126,30 @@ class Recipe:
     options:dict # For timm
     settings:dict # Size, mean and more
 
-    def build(self, options:dict) -> Any:
-        "Let timm build the network, with random weights."
+    def check(self) -> "Recipe":
+        "Refuse what would have timm open a file or fetch an address: whoever wrote the notes may be a stranger."
         import timm
 
-        return timm.create_model(self.architecture, pretrained_cfg=dict(self.settings), **(self.options | options))
+        name = self.architecture
+        if not isinstance(name, str) or ":" in name or not timm.is_model(name):
+            raise InputError(f"Expected a recipe for a timm network, got {shown(name)}; pass it as a module of your own")
+        if not isinstance(self.options, dict) or not isinstance(self.settings, dict):
+            raise InputError(f"Expected options and settings for timm's {name}, got {shown(self.options)}")
+        refused = sorted(self.options.keys() & signature(timm.create_model).parameters.keys())
+        if refused:
+            raise InputError(
+                f"Expected options for the layers of {name}, got {', '.join(refused)}, by which timm opens files or "
+                "fetches weights; a network that was saved here has none of them, so do not trust this folder"
+            )
+        return self
+
+    def build(self, options:dict) -> Any:
+        "Let timm build the network, with random weights, and fetch nothing."
+        import timm
+
+        self.check()
+        settings = {name: value for name, value in self.settings.items() if name not in places_of_weights}
+        return timm.create_model(self.architecture, pretrained_cfg=settings, **(self.options | options))
 
 
 recipes_noted:dict[str, Recipe] = {}  # of backbones by address, from networks that were saved with them
@@ -138,7 +161,9 @@ def following_recipe(name:str, noted:dict|None) -> Iterator[None]:
     if noted is None:
         yield
         return
-    recipes_noted[name] = Recipe(**noted)
+    if not isinstance(noted, dict) or noted.keys() != {"architecture", "options", "settings"}:
+        raise InputError(f"Expected a recipe with architecture, options and settings for {name}, got {shown(noted)}")
+    recipes_noted[name] = Recipe(**noted).check()
     try:
         yield
     finally:
@@ -181,11 +206,8 @@ def hub_recipe(name:str) -> Recipe:
             f"on the hub or in the folder ({type(error).__name__}). Either take backbone='tf_efficientnet_lite0', "
             f"which is installed, or fill the cache once on a machine with a network: timm.create_model({name!r})"
         ) from error
-    if not timm.is_model(architecture):
-        raise InputError(f"Expected a timm network at {name}, got {architecture!r}; pass it as a module of your own")
-    places = ("file", "source", "hf_hub_id", "url")
-    noted = {key: value for key, value in settings.items() if key not in places and value is not None}
-    return Recipe(architecture, options or {}, noted)
+    noted = {key: value for key, value in settings.items() if key not in places_of_weights and value is not None}
+    return Recipe(architecture, options or {}, noted).check()
 
 # %% ../nbs/appendix/weights.ipynb #we000020
 weights_name = "model.safetensors"

@@ -140,6 +140,31 @@ def test_a_backbone_of_a_folder_travels(name, tmp_path):
         SiameseNet(f"local-dir:{own}", image_size=(64, 32))
 
 
+@pytest.mark.parametrize("options, settings, refused", [
+    (dict(checkpoint_path="gift.pth"), {}, "checkpoint_path"),
+    (dict(pretrained=True), dict(url="ADDRESS"), "pretrained"),
+    (dict(pretrained_cfg=dict(url="ADDRESS")), {}, "pretrained_cfg"),
+    ({}, dict(url="ADDRESS", file="gift.pth", hf_hub_id="stranger/gift"), None),
+])
+def test_notes_of_a_stranger_open_and_fetch_nothing(options, settings, refused, tmp_path, hub, monkeypatch):
+    "What stands in `model.json` chooses layers; it makes timm open no file and ask nobody."
+    opened = []
+    monkeypatch.setattr(torch, "load", lambda *words, **named: opened.append(words))
+    own = tmp_path / "own"
+    timm.models.save_for_hf(timm.create_model("test_efficientnet", num_classes=7), own, safe_serialization=True)
+    save_model(SiameseNet(f"local-dir:{own}", image_size=(64, 32)).eval(), tmp_path / "network")
+    file = tmp_path / "network" / "model.json"
+    notes = json.loads(file.read_text())
+    recipe = notes["config"]["recipe"]
+    recipe["options"] |= json.loads(json.dumps(options).replace("ADDRESS", hub))
+    recipe["settings"] |= json.loads(json.dumps(settings).replace("ADDRESS", hub))
+    file.write_text(json.dumps(notes))
+    said = f"got {refused}, by which" if refused else "a configuration .* that was changed"
+    with pytest.raises(InputError, match=said):
+        load_model(tmp_path / "network")
+    assert opened == [] and Hub.asked == []
+
+
 @pytest.mark.slow
 def test_a_hub_takes_a_network_and_hands_it_out(run, hub, tmp_path):
     status, said = in_process(pushing, hub, tmp_path / "mine", run)

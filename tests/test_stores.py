@@ -16,11 +16,14 @@ import pytest
 import torch
 from drawing import draw
 from living import batch
+from serving import make_run
 
+from siamese_nbdev import stores
 from siamese_nbdev.checks import InputError
 from siamese_nbdev.data import images_from_folder
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
-from siamese_nbdev.model import SiameseNet
+from siamese_nbdev.model import SiameseNet, load_model
+from siamese_nbdev.pipeline import execute_plan, plan_run, presence_in, read_presence
 from siamese_nbdev.retrieval import Index, search
 from siamese_nbdev.serve import open_gallery
 from siamese_nbdev.stores import Changes
@@ -326,6 +329,45 @@ def test_an_update_forgets_what_is_no_picture_any_more(followed):
         with pytest.warns(UserWarning, match="Left out") as said:
             assert gallery.update(photos, model) == Changes(0, 0, 1)
         assert len(said) == 1 and len(gallery) == 8 and not gallery.find_path(photos / "ann/0.png")
+
+
+def test_a_run_knows_its_files(tmp_path, monkeypatch):
+    "What a run has embedded is embedded once: the first update reads only what has changed since."
+    photos = draw(tmp_path / "photos", ["ann", "bob", "cid"], images=4)
+    plan = plan_run(photos, tmp_path / "run", image_size=(64, 64), labels=False)
+    execute_plan(plan, say=lambda text: None)
+    embedded = []
+
+    def noting(model, manifest, **options):
+        embedded.extend(manifest["path"])
+        return embed_images(model, manifest, **options)
+
+    monkeypatch.setattr(stores, "embed_images", noting)
+    model = load_model(tmp_path / "run")
+    with open_gallery(tmp_path / "run") as gallery:
+        assert gallery.update(photos, model) == Changes(0, 0, 0) and embedded == []
+        shutil.copy(photos / "ann" / "0.png", photos / "bob" / "0.png")
+        assert gallery.update(photos, model) == Changes(0, 1, 0)
+        assert [Path(path).parts[-2:] for path in embedded] == [("bob", "0.png")]
+
+
+def test_who_is_near_follows_a_collection(tmp_path):
+    "A collection that outgrows the distance noted with it has the distance measured anew, and says so of its new size."
+    run = make_run(tmp_path)
+    noted = run / "index" / "presence.json"
+    before = read_presence(run / "index")
+    model = load_model(run)
+    with open_gallery(run) as gallery:
+        rows = gallery.read()
+        assert gallery.remove(dict(path=rows.manifest["path"][0])) == 1
+        assert read_presence(run / "index") == before  # one of 24 is about as many
+        added = draw(tmp_path / "more", [f"new{number}" for number in range(4)], images=4)
+        gallery.add(embed_images(model, images_from_folder(added), progress=False))
+        after = read_presence(run / "index")
+        assert after.images == len(gallery) == 39 and after.identities == 10
+        assert after == presence_in(gallery.read(), before.use_trained)
+        gallery.remove(dict(label=list(set(gallery.read().labels) - {"ann"})))
+        assert not noted.exists() and len(gallery) < 10  # too few to say anything
 
 
 def test_an_update_by_another_network_is_refused(followed):
