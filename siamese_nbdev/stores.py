@@ -356,8 +356,7 @@ class Gallery:
     ) -> Counts:
         "Take images in; one whose file is there already is put in its stead."
         check_set(embeddings, "to add")
-        signs = [file_sign(os.path.join(embeddings.root, path)) for path in embeddings.manifest["path"]]
-        return self.add_signed(embeddings, np.array(signs, dtype=object))
+        return self.add_signed(embeddings, signs_when_read(embeddings))
 
     def add_signed(self, embeddings:EmbeddingSet, signs:np.ndarray) -> Counts:
         "Take images in, with the signs that their files had when they were read."
@@ -624,6 +623,15 @@ def search_among(question:Question, images:EmbeddingSet, metric:str) -> tuple[np
     among = replace(question, searched=len(images))
     ask = partial(nearest, gallery=np.asarray(images.vectors), metric=metric)
     return exact_search(among, images, ask)
+
+
+def signs_when_read(embeddings:EmbeddingSet) -> np.ndarray: # Text, shape (N,)
+    "Return the signs that files had when they were embedded; of an opened set only if they are noted beside it."
+    file = getattr(embeddings.vectors, "filename", None)
+    if file is not None:
+        return read_signs(Path(file).parent, len(embeddings))
+    paths = [os.path.join(embeddings.root, path) for path in embeddings.manifest["path"]]
+    return np.array([file_sign(path) for path in paths] + [None], dtype=object)[:-1]
 
 
 def rows_to_keep(embeddings:EmbeddingSet, signs:np.ndarray, start:str) -> Rows:

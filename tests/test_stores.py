@@ -351,6 +351,16 @@ def test_a_run_knows_its_files(tmp_path, monkeypatch):
         assert [Path(path).parts[-2:] for path in embedded] == [("bob", "0.png")]
 
 
+def test_an_opened_set_may_be_older_than_its_files(followed):
+    "A picture that was replaced after it was embedded is embedded again, though the gallery took the set later."
+    photos, model, index = followed
+    shutil.copy(photos / "ann" / "0.png", photos / "0002" / "0.png")
+    with open_gallery(index.parent / "gallery") as gallery:
+        gallery.add(EmbeddingSet.load(index))
+        assert gallery.update(photos, model) == Changes(0, 1, 0)
+        assert gallery.update(photos, model) == Changes(0, 0, 0)
+
+
 def test_who_is_near_follows_a_collection(tmp_path):
     "A collection that outgrows the distance noted with it has the distance measured anew, and says so of its new size."
     run = make_run(tmp_path)

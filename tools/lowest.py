@@ -9,10 +9,11 @@ from pathlib import Path
 top = Path(__file__).resolve().parent.parent
 
 
-def lowest(names: tuple[str, ...] = ("requirements", "faiss_requirements")) -> list[str]:
-    "Return each requirement with a lower bound, pinned to it."
+def lowest() -> list[str]:
+    "Return each requirement with a lower bound, those of the extras too, pinned to it."
     settings = configparser.ConfigParser()
     settings.read(top / "settings.ini", encoding="utf-8")
+    names = [name for name in settings["DEFAULT"] if name.endswith("requirements") and name != "dev_requirements"]
     wanted = " ".join(settings["DEFAULT"][name] for name in names).split()
     return [re.sub(r"^([^<>=]+)>=([^,<]+).*", r"\1==\2", each) for each in wanted]
 
