@@ -19,12 +19,14 @@ import threading
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -634,7 +636,8 @@ def fetch_dataset(
             )
     if is_complete(target, dataset.digest, verify): return target
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with FileLock(Path(folder) / f".{name}.lock"):
+    busy = f"Another program is fetching {name} into {target.as_posix()}: waiting"
+    with holding(Path(folder) / f".{name}.lock", busy):
         if is_complete(target, dataset.digest, verify): return target  # another process was quicker
         is_new = not (target / "SHA256SUMS").exists()
         work = Path(folder) / f".{name}"
@@ -644,6 +647,21 @@ def fetch_dataset(
     return target
 
 # %% ../nbs/appendix/downloads.ipynb #196e3942
+@contextmanager
+def holding(file:Path, words:str) -> Iterator[None]:
+    "Hold a lock for as long as the block lasts; say so where another one holds it, and wait."
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(words, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def fill(
     target:Path, # Folder of the data set
     dataset:Dataset, # What goes into it

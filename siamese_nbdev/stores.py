@@ -1178,7 +1178,8 @@ class MilvusEngine:
 
     def __init__(self, place:str, pictures:str|Path|None=None):
         self.milvus = need_package("pymilvus", "milvus", in_a_folder)
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it logs, it raises too
+        for talker in ("pymilvus", "milvus_lite"):  # what they log, they raise too
+            logging.getLogger(talker).setLevel(logging.CRITICAL)
         self.address, self.collection = milvus_place(place)
         self.name = f"milvus:{place}"
         self.pictures = pictures  # where they are now, if they have moved

@@ -171,4 +171,4 @@ def resolve_path(folder:Path, name:str) -> str:
 def name_lines(is_meant:np.ndarray, most:int=5) -> str:
     "Name the lines of a CSV file in which something is the case; line 1 holds the column names."
     lines = np.flatnonzero(is_meant) + 2
-    return f"line {name_some(lines.tolist(), most)}"
+    return f"line {name_some(lines.tolist(), most)}, empty lines not counted"

@@ -449,7 +449,8 @@ def test_two_processes_at_once(shelf, tmp_path):
     answers = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], answers
     assert len(shelf.asked) == 1 and is_whole(tmp_path / "toy")
-    assert sorted(answers) == [("", ""), ("Toy: noise.\n", "")]
+    waiting = f"Another program is fetching toy into {(tmp_path / 'toy').as_posix()}: waiting\n"
+    assert sorted(answers) == [(waiting, ""), ("Toy: noise.\n", "")]
 
 
 def test_killed_and_continued(shelf, tmp_path):
