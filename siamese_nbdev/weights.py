@@ -132,7 +132,7 @@ class Recipe:
 
         name = self.architecture
         if not isinstance(name, str) or ":" in name or not timm.is_model(name):
-            raise InputError(f"Expected a recipe for a timm network, got {shown(name)}; pass it as a module of your own")
+            raise InputError(f"Expected a recipe for a timm network, got {shown(name)}; pass the module itself")
         if not isinstance(self.options, dict) or not isinstance(self.settings, dict):
             raise InputError(f"Expected options and settings for timm's {name}, got {shown(self.options)}")
         refused = sorted(self.options.keys() & signature(timm.create_model).parameters.keys())
