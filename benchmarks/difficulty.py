@@ -1,4 +1,4 @@
-"""Are the embedded pedestrians hard enough to teach, and easy enough to learn? Frozen, trained as usual, trained long.
+"""Are the rendered pedestrians hard enough to teach, and easy enough to learn? Frozen, trained as usual, trained long.
 
 The difficulty was tuned on a set of another seed (`--seed`), by the same script; what is reported is the set that every
 page shows. The colour histogram stands in `nbs/00_data.ipynb`. The last epoch's network is not always the best one: as

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from siamese_nbdev.checks import counted
+
 top = Path(__file__).resolve().parent.parent
 
 
@@ -51,10 +53,9 @@ def machine() -> str:
     "Describe where the numbers come from."
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     version = torch.__version__.split("+")[0]
-    threads = torch.get_num_threads()
     return (
         f"Machine: {os.cpu_count()} cores ({processor_name()}), {gpu}; Python {platform.python_version()}, "
-        f"torch {version} with {threads} {'thread' if threads == 1 else 'threads'}; {platform.system()}."
+        f"torch {version} with {counted(torch.get_num_threads(), 'thread')}; {platform.system()}."
     )
 
 

@@ -33,6 +33,7 @@ import sklearn
 from report import finish, in_child, in_turn, options, peak_bytes, table
 from sklearn.neighbors import NearestNeighbors
 
+from siamese_nbdev.checks import counted
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.neighbours import nearest, pair_distances, rank_pairs, squared_lengths
 from siamese_nbdev.pedestrians import make_pedestrians
@@ -329,8 +330,8 @@ def main(arguments: Namespace) -> None:
         "Approximate search in clustered vectors (see above), rows and distances alone, but for the whole call; "
         "the goal is a recall of 0.95 at 20 times the speed of exact search.",
         table(approximate_head, approximate),
-        f"faiss {faiss.__version__} with {faiss.omp_get_max_threads()} threads, scikit-learn {sklearn.__version__}, "
-        f"numpy {np.__version__}.",
+        f"faiss {faiss.__version__} with {counted(faiss.omp_get_max_threads(), 'thread')}, "
+        f"scikit-learn {sklearn.__version__}, numpy {np.__version__}.",
     ]
     finish("Search", parts, arguments.out)
 

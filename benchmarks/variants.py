@@ -1,6 +1,6 @@
 """Which changes of the recipe pay? `fit` with one thing changed, on small images of more rendered people than usual.
 
-The embedded pedestrians are nearly solved after a few passes, so these are others: 252 people to train on, 140
+The rendered pedestrians are nearly solved after a few passes, so these are others: 252 people to train on, 140
 strangers to find, one image of each from every camera. Images are small (64x32), so that many runs fit into an hour;
 larger ones are a row of their own. Every row is run with several seeds, and all rows of a seed see the same batches;
 Rank-1 and mAP are those after the last step: the mean over the seeds, the lowest and the highest. The seconds are the

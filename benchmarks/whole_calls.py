@@ -34,6 +34,7 @@ import numpy as np
 import pandas as pd
 from report import finish, options, table
 
+from siamese_nbdev.checks import counted
 from siamese_nbdev.embeddings import EmbeddingSet
 from siamese_nbdev.neighbours import nearest, pair_distances, rank_pairs, squared_lengths
 from siamese_nbdev.retrieval import SPARE, Index, search
@@ -162,7 +163,7 @@ def main(arguments: Namespace) -> None:
         f"whom one camera has taken {often} times."
         + (" The machine was busy: times are those that the processor worked on a call." if arguments.busy else ""),
         table(head, rows),
-        f"faiss {faiss.__version__} with {faiss.omp_get_max_threads()} threads, numpy {np.__version__}, "
+        f"faiss {faiss.__version__} with {counted(faiss.omp_get_max_threads(), 'thread')}, numpy {np.__version__}, "
         f"pandas {pd.__version__}.",
     ]
     finish("Whole calls", parts, arguments.out)

@@ -214,7 +214,7 @@ def demo_command(
     ]=Path("data"),
     epochs:Annotated[int, option("Passes over the training images.", min=1)]=5,
 ):
-    """Render the embedded pedestrians, train on them, and show what was learned.
+    """Render the pedestrians, train on them, and show what was learned.
 
     About three minutes on 2 cores, no network needed.
     """

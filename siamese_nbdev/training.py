@@ -525,7 +525,7 @@ def demo_model(
     valid = people.loc[people["split"] == "valid"]
     with locked(out):
         if not (out / "finished.json").exists():
-            print(f"No trained network in {out}: training one on the embedded pedestrians, a few minutes on 2 cores")
+            print(f"No trained network in {out}: training one on the rendered pedestrians, a few minutes on 2 cores")
             train_demo(train, valid, out)
     history = pd.read_csv(out / "history.csv")
     best = history["valid_rank_1"][history["valid_map"].idxmax()]
