@@ -164,7 +164,7 @@ def evaluate_verification(
     repeats:int=1000, # Draws for the intervals; 0 leaves them out
     seed:int=0, # Seed of the draws
 ) -> pd.DataFrame: # By metric: `value`, its 95 % interval `low`, `high`, `threshold`, number of `false_accepts` behind
-    """Score verification with intervals over identities: equal error rate, true accept rates, both rates at a threshold.
+    """Score verification, intervals over identities: equal error rate, true accept rates, both rates at a threshold.
 
     A share of 0 or of 1 has no draws that differ: its end is the rule of three over identities (Hanley and
     Lippman-Hand 1983).
@@ -199,9 +199,9 @@ def evaluate_verification(
 
 # %% ../nbs/08_verification.ipynb #cae54192
 most_rejected = 0.2  # share of right pairs; a threshold that rejects more is warned of
-# A threshold that rests on fewer identities is warned of: four groups of six people, of one `valid` and for one network,
-# come to very different distances (below), though each makes more pairs than the target needs. With all two dozen of
-# `valid` the interval is still wide, but it holds.
+# A threshold that rests on fewer identities is warned of: four groups of six people, of one `valid` and for one
+# network, come to very different distances (below), though each makes more pairs than the target needs. With all two
+# dozen of `valid` the interval is still wide, but it holds.
 few_identities = 20
 
 # %% ../nbs/08_verification.ipynb #179181dc
