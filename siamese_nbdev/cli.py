@@ -854,7 +854,7 @@ def verify_command(
     With --pairs: measure how well many pairs are told apart.
     """
     from siamese_nbdev.data import read_image
-    from siamese_nbdev.verification import verify_pair
+    from siamese_nbdev.verification import Threshold, verify_pair
 
     if threshold is not None:
         check_distance("--threshold", threshold)
@@ -868,9 +868,16 @@ def verify_command(
         read_image(picture)  # what is no picture is refused before a network is built
     verdict = verify_pair(first, second, folder, threshold)
     typer.echo(str(verdict))
-    if threshold is None:
+    if isinstance(verdict.threshold, Threshold):  # the saved one
+        remark_on(verdict.threshold)
         say("the saved threshold was tested with pictures like those of the run, never with strangers of another kind")
     raise typer.Exit(0 if verdict.is_same else 1)
+
+
+def remark_on(threshold:"Threshold") -> None:
+    "Say so where a saved threshold rests on few identities or rejects many right pairs."
+    if threshold.warning:
+        remark(threshold.warning)
 
 
 def verify_list(file:Path, folder:Path, distance:float|None) -> "pd.DataFrame":
@@ -888,6 +895,7 @@ def verify_list(file:Path, folder:Path, distance:float|None) -> "pd.DataFrame":
     metric = "euclidean" if threshold is None else threshold.metric
     if distance is None and threshold is not None:
         distance = threshold.distance
+        remark_on(threshold)
     listed = read_pairs(file)
     paths = sorted({*listed["path"], *listed["other"]})
     embedded = embed_images(open_network(folder), pd.DataFrame(dict(path=paths)), flip=flip, on_error="raise")

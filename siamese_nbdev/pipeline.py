@@ -1176,10 +1176,15 @@ def evenly_spread(embeddings:EmbeddingSet, count:int) -> EmbeddingSet:
     return embeddings.select(np.unique(rows))
 
 # %% ../nbs/11_pipeline.ipynb #1871181b
+def fit_on_valid(valid:EmbeddingSet) -> Threshold:
+    "Fit the distance that lets in 1 % of the strangers; too few pairs are refused."
+    return fit_threshold(verification_pairs(valid, pairs_per_kind=500_000), repeats=200)
+
+
 def threshold_from(valid:EmbeddingSet) -> Threshold|None:
-    "Fit the distance that lets in 1 % of the strangers; with too few pairs, warn and fit none."
+    "Fit that distance for the network in use; with too few pairs, warn and fit none."
     try:
-        return fit_threshold(verification_pairs(valid, pairs_per_kind=500_000), repeats=200)
+        return fit_on_valid(valid)
     except InputError as error:
         warnings.warn(f"no threshold for verify was saved: {error}", stacklevel=2)
         return None
@@ -1192,7 +1197,7 @@ def note_threshold(folder:Path, threshold:Threshold|None) -> None:
 
 
 def say_cost(threshold:Threshold|None, say:Callable[[str], None]) -> None:
-    "Say so where a threshold rejects many right pairs."
+    "Say so where a threshold rests on few identities or rejects many right pairs."
     if threshold is not None and threshold.warning:
         say(f"Note: {threshold.warning}")
 
@@ -1643,13 +1648,17 @@ def judge_on_valid(
     model:"SiameseNet", # The trained network
     valid:pd.DataFrame, # Images to choose by; may be empty
     over:str="label", # What the interval draws: identities, or "image"
-) -> tuple[Gain|None, Threshold|None]: # What training brought, and the trained one's threshold; None without images
+) -> tuple[Gain|None, Threshold|None]: # What training brought, and the trained one's threshold; None where too few
     "Embed the valid images with both networks, compare them, and fit the threshold."
     if not len(valid):
         return None, None
     before = embed_images(backbone, valid, progress=False)
     after = embed_images(model, valid, progress=False)
-    return gain_of_training(before, after, "valid", over), threshold_from(after)
+    gain = gain_of_training(before, after, "valid", over)
+    try:
+        return gain, fit_on_valid(after)
+    except InputError:  # `threshold_to_use` says it, once, of the network in use
+        return gain, None
 
 # %% ../nbs/11_pipeline.ipynb #5c6f1799
 def save_comparison(out:Path, comparison:Comparison) -> None:
@@ -1933,10 +1942,10 @@ def network_to_use(plan:Plan, comparison:Comparison|None) -> "SiameseNet":
 
 
 def threshold_to_use(comparison:Comparison|None, embeddings:EmbeddingSet) -> Threshold|None:
-    "Return the threshold of the network for the index: the trained one has its own, the frozen backbone gets one."
+    "Return the threshold of the network for the index: its own, or one that is fitted now; warn where none can be."
     if comparison is None:
         return None
-    if comparison.choice.use_trained:
+    if comparison.choice.use_trained and comparison.threshold is not None:
         return comparison.threshold
     is_valid = (embeddings.manifest["split"] == "valid").to_numpy()
     return threshold_from(embeddings.select(is_valid)) if is_valid.any() else None

@@ -558,10 +558,11 @@ class Figures:
         self,
         pairs:pd.DataFrame, # Pairs with `label` and `other_label`
         ordered:SortedPairs, # The same pairs, sorted
+        values:list[float], # The figures of all pairs
         repeats:int, # Draws; 0 returns NaN
         seed:int, # Seed of the draws
     ) -> tuple[np.ndarray, np.ndarray]: # Lower and upper ends
-        "Draw identities again and again, and return the middle 95 % of each figure."
+        "Draw identities again and again, and return the middle 95 % of each figure; of what was never seen, see below."
         nothing = [math.nan] * len(self.names())
         if not repeats:
             return np.array(nothing), np.array(nothing)
@@ -571,7 +572,29 @@ class Figures:
             has_both = not (math.isnan(false[-1]) or math.isnan(true[-1]))  # a draw without one kind says nothing
             draws.append(self.read(false, true)[0] if has_both else nothing)
         low, high = np.nanquantile(draws, [0.025, 0.975], axis=0)
-        return low, high
+        _, names = identities_of(pairs)
+        return with_unseen(np.array(values), low, high, len(names))
+
+
+def unseen_rate(
+    identities:int, # Independent units, none of which showed the error
+    level:float=0.95, # Confidence
+) -> float: # About 3 / identities at 95 %
+    "Bound a rate that was never seen: the rule of three (Hanley and Lippman-Hand 1983), exactly."
+    return 1 - (1 - level) ** (1 / identities)
+
+
+def with_unseen(
+    values:np.ndarray, # Figures, shape (F,)
+    low:np.ndarray, # Lower ends of their intervals, as the draws gave them
+    high:np.ndarray, # Upper ends
+    identities:int, # Identities that were drawn
+) -> tuple[np.ndarray, np.ndarray]: # Both ends
+    "Open the interval of a share of 0, or of 1, by the rule of three: where nothing was seen, draws cannot differ."
+    most = unseen_rate(identities)
+    high = np.where(values == 0, np.maximum(high, most), high)
+    low = np.where(values == 1, np.minimum(low, 1 - most), low)
+    return low, high
 
 
 def count_identities(pairs:pd.DataFrame) -> int|None:
@@ -652,7 +675,7 @@ def pairs_needed(
 
 # %% ../nbs/appendix/thresholds.ipynb #410a2678
 def check_promise(pairs:pd.DataFrame, false_accept_rate:float) -> None:
-    "Refuse a target false accept rate for which there are too few pairs of different identities."
+    "Refuse a target false accept rate for which there are too few pairs; of few identities `Threshold.warning` tells."
     needed = pairs_needed(false_accept_rate)
     _, is_same = check_pairs(pairs)
     different = int((~is_same).sum())

@@ -164,7 +164,11 @@ def evaluate_verification(
     repeats:int=1000, # Draws for the intervals; 0 leaves them out
     seed:int=0, # Seed of the draws
 ) -> pd.DataFrame: # By metric: `value`, its 95 % interval `low`, `high`, `threshold`, number of `false_accepts` behind
-    "Score verification with intervals over identities: equal error rate, true accept rates, both rates at a threshold."
+    """Score verification, intervals over identities: equal error rate, true accept rates, both rates at a threshold.
+
+    A share of 0 or of 1 has no draws that differ: its end is the rule of three over identities (Hanley and
+    Lippman-Hand 1983).
+    """
     if not isinstance(false_accept_rates, tuple | list):
         raise InputError(f"Expected false_accept_rates to be several rates, got {shown(false_accept_rates)}")
     for rate in false_accept_rates:
@@ -179,7 +183,7 @@ def evaluate_verification(
     figures = Figures(tuple(false_accept_rates), fixed)
     false, true = ordered.sweep(np.ones(len(pairs)))
     values, rows = figures.read(false, true)
-    low, high = figures.intervals(pairs, ordered, repeats, seed)
+    low, high = figures.intervals(pairs, ordered, values, repeats, seed)
     limits = np.append(-np.inf, ordered.distances)[rows]
     if threshold is not None:
         limits[-2:] = threshold
@@ -195,6 +199,10 @@ def evaluate_verification(
 
 # %% ../nbs/08_verification.ipynb #cae54192
 most_rejected = 0.2  # share of right pairs; a threshold that rejects more is warned of
+# A threshold that rests on fewer identities is warned of: four groups of six people, of one `valid` and for one
+# network, come to very different distances (below), though each makes more pairs than the target needs. With all two
+# dozen of `valid` the interval is still wide, but it holds.
+few_identities = 20
 
 # %% ../nbs/08_verification.ipynb #179181dc
 @dataclass(frozen=True)
@@ -225,18 +233,26 @@ class Threshold:
                 check_share(f"the {name} of a threshold", getattr(self, name), zero=True, one=True)
         for name in ("different_pairs", "same_pairs", "pairs_needed"):
             check_whole(f"the {name} of a threshold", getattr(self, name), 0)
+        if self.identities is not None:
+            check_whole("the identities of a threshold", self.identities, 0)
 
     @property
     def warning(self) -> str:
-        "Say so where this threshold rejects more than a fifth of the right pairs; else an empty text."
+        "Say so where few identities are behind this threshold, or it rejects more than a fifth of the right pairs."
+        sentences = []
+        if self.identities is not None and self.identities < few_identities:
+            sentences.append(
+                f"rests on {self.identities} identities, too few to promise {self.target:.1%}, however many pairs "
+                "they make: it may accept far more strangers than that; fit it again on some dozens of identities"
+            )
         rejected = 1 - self.true_accept_rate
-        if rejected <= most_rejected:
-            return ""
-        return (
-            f"the threshold {self.distance:.3f} rejects {rejected:.1%} of {self.same_pairs:,} right pairs; "
-            f"accept more than {self.target:.1%} of the strangers, add identities to train on, "
-            "or compare with several images of each identity"
-        )
+        if rejected > most_rejected:
+            sentences.append(
+                f"rejects {rejected:.1%} of {self.same_pairs:,} right pairs; "
+                f"accept more than {self.target:.1%} of the strangers, add identities to train on, "
+                "or compare with several images of each identity"
+            )
+        return f"the threshold {self.distance:.3f} {'. It '.join(sentences)}" if sentences else ""
 
 # %% ../nbs/08_verification.ipynb #ed876722
 def fit_threshold(

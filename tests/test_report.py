@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from drawing import draw
 
 from siamese_nbdev.checks import InputError
 from siamese_nbdev.pipeline import Plan, execute_plan, plan_run
@@ -19,20 +19,7 @@ from siamese_nbdev.report import write_report
 top = Path(__file__).resolve().parent.parent
 
 
-odd_names = {1: "A$^$B", 2: "漢字", 3: "\\frac{x"}
-
-
-def draw(folder, identities, images=4):
-    "Write pictures of some identities: a pattern of large squares each, with noise."
-    for identity in range(identities):
-        pattern = np.kron(np.random.default_rng(identity).integers(0, 255, (4, 4, 3)), np.ones((16, 16, 1)))
-        place = folder if images == 1 else folder / (odd_names.get(identity) or f"number {identity} <b>&")
-        place.mkdir(parents=True, exist_ok=True)
-        for number in range(images):
-            noise = np.random.default_rng([identity, number]).normal(0, 30, pattern.shape)
-            pixels = (pattern + noise).clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(place / f"{identity}-{number}.png")
-    return folder
+odd_names = ["number 0 <b>&", "A$^$B", "漢字", "\\frac{x", "number 4 <b>&", "number 5 <b>&"]
 
 
 offline = """
@@ -103,7 +90,7 @@ def check_self_contained(file):
 def finished(tmp_path_factory):
     "A run with labels, made by the command."
     place = tmp_path_factory.mktemp("labelled")
-    draw(place / "mine", 6)
+    draw(place / "mine", odd_names, images=4)
     (place / "mine" / "number 0 <b>&" / "letter.jpg").write_text("Dear reader")
     done = command("run", "mine", "--out", "run", "--epochs", 1, "--image-size", 64, 64, place=place)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -160,7 +147,10 @@ def test_an_interrupted_run_goes_on(finished, monkeypatch, capsys):
 
 def test_a_folder_without_labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copy(draw(Path("flat"), 7, images=1) / "0-0.png", "flat/0-again.png")
+    Path("flat").mkdir()
+    for number, folder in enumerate(draw("drawn", list("abcdefg"), images=1).iterdir()):
+        shutil.copy(folder / "0.png", f"flat/{number}.png")
+    shutil.copy("flat/0.png", "flat/0-again.png")
     plan = plan_run("flat", "run", image_size=(64, 64))
     execute_plan(plan)
     assert write_report(plan.out) == Path("run/report.html") and not Path("run/model").exists()

@@ -467,7 +467,10 @@ def loss_miner() -> Drawing:
     for row, point in enumerate(points):
         x, y = sheet.at(point)
         person_mark(drawing, row, x, y, 9)
-        name_beside(drawing, row, x, y)
+        if row == anchor:  # its name stands clear of the ring around it
+            drawing.text(x - 20, y - 12, names[row], 16, bold=True, align="end")
+        else:
+            name_beside(drawing, row, x, y)
     drawing.circle(*sheet.at(points[anchor]), 15, color="ink", width=2)
     drawing.text(574, 48, "miner: semi-hard", 15, align="start", bold=True)
     drawing.text(574, 72, "anchor: A1", 15, align="start")

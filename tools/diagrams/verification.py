@@ -211,8 +211,8 @@ def people() -> Drawing:
     drawing.text(392, 34, "how often each pair counts", 16, "ink", "start", bold=True)
     for column, name in enumerate(times):
         kind, color = looks[name]
-        drawing.text(502 + 92 * column, 62, name, 15, color, bold=True)
-        drawing.text(446, 104 + 58 * column, name, 15, color, "end", bold=True)
+        drawing.text(486 + 98 * column, 62, name, 15, color, bold=True)
+        drawing.text(428, 104 + 58 * column, name, 15, color, "end", bold=True)
     for row, first in enumerate(times):
         for column, second in enumerate(times):
             if column < row:
@@ -220,11 +220,11 @@ def people() -> Drawing:
             count = times[first] if first == second else times[first] * times[second]
             words = f"{count}" if first == second else f"{times[first]} \u00b7 {times[second]} = {count}"
             color = "positive" if first == second else "negative"
-            x = 460 + 92 * column
+            x = 440 + 98 * column
             y = 74 + 58 * row
-            drawing.rect(x, y, 84, 50, fill="panel" if count else None, color=color if count else "line", stroke=2)
-            drawing.text(x + 42, y + 31, words, 16, color if count else "soft", bold=bool(count))
-    drawing.text(460, 264, "green: same person · red: two people", 14, "soft", "start")
+            drawing.rect(x, y, 92, 50, fill="panel" if count else None, color=color if count else "line", stroke=2)
+            drawing.text(x + 46, y + 30, words, 15, color if count else "soft", bold=bool(count))
+    drawing.text(440, 264, "green: same person · red: two people", 14, "soft", "start")
     return drawing
 
 
