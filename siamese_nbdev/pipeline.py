@@ -1879,10 +1879,7 @@ def build_index(
     note_threshold(folder / "model", threshold)
     say_cost(threshold, say)
     has_strangers = plan.is_labelled and plan.options.split_by == "label"
-    presence = presence_in(embeddings, use_trained) if has_strangers else None
-    if presence is not None:
-        write_json(folder / "presence.json", asdict(presence))
-        say(f"Note: {presence}")
+    presence = note_presence(folder, embeddings, use_trained, say) if has_strangers else None
     most = 10 * len(embeddings)  # ten neighbours each
     duplicates = near_duplicates(embeddings, across=plan.is_labelled, mirror=plan.options.mirror, limit=most)
     write_rows(plan.out / "duplicates.csv", duplicates)
@@ -1895,6 +1892,15 @@ def build_index(
     index.save(folder)  # its notes say that all is done
     note_signs(folder, [signs[path] for path in embeddings.manifest["path"]])
     return IndexedImages(index, duplicates, threshold, suspects, presence)
+
+
+def note_presence(folder:Path, embeddings:EmbeddingSet, use_trained:bool, say:Say) -> Presence|None:
+    "Measure who counts as being in a collection, note it beside the index, and say it."
+    presence = presence_in(embeddings, use_trained)
+    if presence is not None:
+        write_json(folder / "presence.json", asdict(presence))
+        say(f"Note: {presence}")
+    return presence
 
 
 def list_suspects(embeddings:EmbeddingSet) -> pd.DataFrame:
