@@ -49,6 +49,7 @@ def command(*arguments, **options):
 no_faces = f"the AT&T faces are not here ({faces.name} in the folder shared beside the project)"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not faces.exists(), reason=no_faces)
 def test_run_on_real_photographs(tmp_path):
     out = tmp_path / "out"
@@ -278,7 +279,7 @@ def test_an_extra_that_is_missing(here, shell, monkeypatch):
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     draw(tmp_path / "photos", ["ann", "bob", "cid", "dot", "eve"], images=4)
-    words = [sys.executable, "-c", offline, "run", "photos", "--out", "my run", "--epochs", "200", "--no-report"]
+    words = [sys.executable, "-c", offline, "run", "photos", "--out", "my run", "--epochs", "40", "--no-report"]
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     with subprocess.Popen([*words, "--image-size", "64", "64"], **pipes) as run:
         for line in run.stdout:
@@ -297,7 +298,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
         assert done.returncode == 2 and "siamese-nbdev resume 'my run'" in done.stderr, done.stderr
     done = command("resume", "my run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "2/4  training goes on from its last checkpoint, up to 200 epochs" in done.stdout
+    assert "2/4  training goes on from its last checkpoint, up to 40 epochs" in done.stdout
     assert (tmp_path / "my run" / "index" / "index.json").exists()
 
 

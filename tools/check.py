@@ -4,6 +4,8 @@
 Without names all of them run. The last line is `N passed, N failed`; the exit status is 1 if anything failed.
 """
 import json
+import multiprocessing
+import multiprocessing.forkserver
 import os
 import re
 import shutil
@@ -21,7 +23,8 @@ import style
 
 top = Path(__file__).resolve().parent.parent
 results: list[tuple[str, bool]] = []
-one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}  # two checks run side by side
+side_by_side = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}  # two checks run at a time
+forks = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
 longest = ["06_retrieval", "14_cli", "04_training", "07_evaluation", "08_verification"]  # these begin first
 
 
@@ -205,11 +208,37 @@ def prepare() -> None:
 
 
 def check_notebook(page: Path) -> None:
-    "Run one notebook as nbdev_test does."
+    "Run one notebook as nbdev_test does, in a process of its own."
     started = time.time()
-    ok, text = run([program("nbdev_test"), "--path", page, "--n_workers", "0"], env=one_thread, timeout=900)
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        process = forks.Process(target=warm_page, args=(page, log))
+        process.start()
+        process.join(900)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     skipped = "".join(f" [{line}]" for line in re.findall(r"^SKIPPED:.*$", text, re.M))
-    report(f"{page.relative_to(top)}{skipped}", ok, time.time() - started, text)
+    report(f"{page.relative_to(top)}{skipped}", process.exitcode == 0, time.time() - started, text)
+
+
+def begin_forks() -> None:
+    "Start the server of forks, which imports the large packages once."
+    forks.set_forkserver_preload(["warm"])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(top / "tools"), *filter(None, [before])])  # where `warm` is
+    multiprocessing.forkserver.ensure_running()
+    del os.environ["PYTHONPATH"]
+    if before:
+        os.environ["PYTHONPATH"] = before
+
+
+def warm_page(page: Path, log: Path) -> None:
+    "Run a page where the large packages are imported already."
+    from warm import run_page
+
+    run_page(page, log)
 
 
 def check_pytest() -> None:
@@ -217,7 +246,7 @@ def check_pytest() -> None:
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
         listing = Path(folder, "junit.xml")
-        ok, text = run([sys.executable, "-m", "pytest", "-q", "-rs", "--junitxml", listing], env=one_thread)
+        ok, text = run([sys.executable, "-m", "pytest", "-q", "-rs", "--junitxml", listing])
         print(text, flush=True)
         cases = list(ElementTree.parse(listing).iter("testcase")) if listing.exists() else []
     for case in cases:
@@ -253,6 +282,9 @@ def main(wanted: list[str]) -> bool:
         check_age()
     if is_wanted("notebooks"):
         prepare()
+    os.environ.update(side_by_side)
+    if os.name != "nt":
+        begin_forks()
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(check_pytest)] if is_wanted("pytest") else []
         if is_wanted("notebooks"):
