@@ -25,7 +25,10 @@ top = Path(__file__).resolve().parent.parent
 results: list[tuple[str, bool]] = []
 side_by_side = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}  # two checks run at a time
 forks = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
-longest = ["06_retrieval", "14_cli", "04_training", "07_evaluation", "08_verification"]  # these begin first
+longest = [  # these begin first
+    *("your_own_images", "04_training", "many_devices", "13_serve", "06_retrieval", "07_evaluation", "14_cli"),
+    *("08_verification", "resuming", "05_embeddings", "10_explain"),
+]
 
 
 def report(name: str, ok: bool, seconds: float, detail: str = "") -> None:

@@ -23,7 +23,7 @@ tools = Path(__file__).resolve().parent
 
 
 def forget_tools() -> None:
-    "Take the folder of these scripts off the path again: it was there to find this module, and pages know nothing of it."
+    "Take the folder of these scripts off the path again, where it was to find this module."
     sys.path[:] = [place for place in sys.path if place != str(tools)]
     others = [place for place in os.environ.pop("PYTHONPATH", "").split(os.pathsep) if place not in ("", str(tools))]
     if others:
