@@ -149,6 +149,7 @@ shell_words = {  # what the library advises in Python -> the same for a shell
     r"; split_query_gallery\(manifest\) makes them": "",
     r"EmbeddingSet\.load\(folder, root=\.\.\.\)": "--root FOLDER",
     r"use images_from_filenames": "use --pattern",
+    r"call plan_run\(.*\)": "go on with: siamese-nbdev resume FOLDER --backbone ADDRESS",
     r"name others with path= and label=": "name others with --path-column and --label-column",
     r", or ask for [\d.]+ or more": "; until then, give verify a distance: --threshold",
     r"depth=\((\d), (\d)\)": r"--depth \1,\2",
@@ -446,6 +447,9 @@ def train_command(
 @app.command("resume", epilog=example("resume runs/photos"))
 def resume_command(
     out:Annotated[Path, argument("Folder of a run that was interrupted.")],
+    backbone:Annotated[str|None, option(
+        "The backbone of a whole run again, needed where it is an address such as hf-hub:organisation/name."
+    )]=None,
 ):
     """Finish what was interrupted in a folder: a whole run, or a training from its last checkpoint.
 
@@ -453,8 +457,12 @@ def resume_command(
     """
     settings.out = out
     if (out / "plan.json").exists():
-        report_command(out)
+        from siamese_nbdev.pipeline import Plan
+
+        finish_run(Plan.load(out, backbone=backbone), report=True)
         return
+    if backbone is not None:
+        raise InputError(f"Expected no --backbone for a training, which keeps its network, got {backbone}; leave it out")
     from siamese_nbdev.training import resume
 
     _, history = resume(out)
