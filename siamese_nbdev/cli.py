@@ -172,9 +172,9 @@ def in_shell_words(text:str) -> str:
     return line
 
 
-def echo(text:str, err:bool=False) -> None:
+def echo(text:object, err:bool=False) -> None:
     "Print text with control characters escaped: names and notes in a folder may be a stranger's, and move a cursor."
-    typer.echo("".join(map(visible, text)), err=err)
+    typer.echo("".join(map(visible, str(text))), err=err)
 
 
 def visible(char:str) -> str:
@@ -474,7 +474,7 @@ def resume_command(
         finish_run(Plan.load(out, backbone=backbone), report=True)
         return
     if backbone is not None:
-        raise InputError(f"Expected no --backbone for a training, which keeps its network, got {backbone}; leave it out")
+        raise InputError(f"Expected no --backbone for a training, which has its network, got {backbone}; leave it out")
     from siamese_nbdev.training import resume
 
     _, history = resume(out)
