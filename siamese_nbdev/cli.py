@@ -25,6 +25,7 @@ import json
 import math
 import re
 import shlex
+import unicodedata
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
@@ -149,6 +150,7 @@ shell_words = {  # what the library advises in Python -> the same for a shell
     r"; split_query_gallery\(manifest\) makes them": "",
     r"EmbeddingSet\.load\(folder, root=\.\.\.\)": "--root FOLDER",
     r"use images_from_filenames": "use --pattern",
+    r"call plan_run\(.*\)": "go on with: siamese-nbdev resume FOLDER --backbone ADDRESS",
     r"name others with path= and label=": "name others with --path-column and --label-column",
     r", or ask for [\d.]+ or more": "; until then, give verify a distance: --threshold",
     r"depth=\((\d), (\d)\)": r"--depth \1,\2",
@@ -170,19 +172,30 @@ def in_shell_words(text:str) -> str:
     return line
 
 
+def echo(text:object, err:bool=False) -> None:
+    "Print text with control characters escaped: names and notes in a folder may be a stranger's, and move a cursor."
+    typer.echo("".join(map(visible, str(text))), err=err)
+
+
+def visible(char:str) -> str:
+    "Write a character as it is, or as Python escapes it where a terminal would obey it; all spaces stay."
+    is_harmless = char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs"
+    return char if is_harmless else char.encode("unicode_escape").decode("ascii")
+
+
 def say(text:str) -> None:
     "Tell the user on stderr what is in use."
-    typer.echo(text[0].upper() + text[1:], err=True)
+    echo(text[0].upper() + text[1:], err=True)
 
 
 def remark(text:str) -> None:
     "Say on stderr what the user should know."
-    typer.echo(f"Note: {in_shell_words(text)}", err=True)
+    echo(f"Note: {in_shell_words(text)}", err=True)
 
 
 def warn(text:str) -> None:
     "Say on stderr what may be wrong."
-    typer.echo(f"Warning: {in_shell_words(text)}", err=True)
+    echo(f"Warning: {in_shell_words(text)}", err=True)
 
 
 def depth_of(text:str|None) -> "Depth|None":
@@ -225,8 +238,8 @@ def demo_command(
     check_room(out)
     with locked(out, wait=False):
         set_aside(out)
-        compare_networks(make_pedestrians(data), out, (128, 64), epochs, options=RunOptions(folds=0), say=typer.echo)
-    typer.echo(f"\nIn {out}: model/, embeddings/, history.csv, metrics.json, closest.png")
+        compare_networks(make_pedestrians(data), out, (128, 64), epochs, options=RunOptions(folds=0), say=echo)
+    echo(f"\nIn {out}: model/, embeddings/, history.csv, metrics.json, closest.png")
 
 
 @app.command("run", epilog=example("run photos --out runs/photos --epochs 10 --seed 1"))
@@ -287,7 +300,7 @@ def run_command(
         for note in plan.notes:
             remark(note)
         if not plan.is_labelled:
-            typer.echo("\n".join(plan_lines(plan)))
+            echo("\n".join(plan_lines(plan)))
         finish_run(plan, report)
 
 
@@ -321,11 +334,11 @@ def labels_command(
         raise InputError(f"Expected a finished run, got {out} without an index; {how_to_finish(out)}")
     suspects = need_labels(images.suspects)
     if as_json:
-        typer.echo(suspects.to_json(orient="records", indent=1))
+        echo(suspects.to_json(orient="records", indent=1))
     elif len(suspects):
-        typer.echo(in_columns(suspects, index=False))
+        echo(in_columns(suspects, index=False))
     else:
-        typer.echo("no image lies among another identity")
+        echo("no image lies among another identity")
 
 
 def check_room(out:Path) -> None:
@@ -350,25 +363,25 @@ def finish_run(plan:"Plan", report:bool) -> None:
 
     settings.out = plan.out
     check_room(plan.out)
-    results = execute_plan(plan, say=typer.echo)
+    results = execute_plan(plan, say=echo)
     across = " across identities" if plan.is_labelled else ""
     place = (results.folder or plan.out / "model").relative_to(plan.out)
     own = [f"{place.as_posix()}/", "embeddings/", "frozen/", (place.parent / "history.csv").as_posix()]
     measured = [*own, "metrics.json", "copies.csv", "labels.csv"]
     kept = ["index/", *(measured if plan.is_labelled else []), "duplicates.csv", "closest.png"]
     for line in problems_in_words(plan):
-        typer.echo(line)
+        echo(line)
     groups = counted(len(set(results.duplicates["group"])), "group")
     pairs = counted(len(results.duplicates), "pair")
-    typer.echo(f"{groups} of near-duplicates{across} ({pairs}) in duplicates.csv")
+    echo(f"{groups} of near-duplicates{across} ({pairs}) in duplicates.csv")
     if results.suspects is not None and len(results.suspects):
         lie = counted(len(results.suspects), "image", "lie")
         command = f"siamese-nbdev labels {shlex.quote(str(plan.out))}"
-        typer.echo(f"{lie} among images of another identity, in labels.csv; see them with: {command}")
-    typer.echo(f"Search with: siamese-nbdev search IMAGE --index {shlex.quote(str(plan.out))}")
-    typer.echo(f"\nIn {plan.out}: {', '.join(kept)}")
+        echo(f"{lie} among images of another identity, in labels.csv; see them with: {command}")
+    echo(f"Search with: siamese-nbdev search IMAGE --index {shlex.quote(str(plan.out))}")
+    echo(f"\nIn {plan.out}: {', '.join(kept)}")
     if report:
-        typer.echo(f"Report: {write_report(plan.out, say=lambda text: None)}")
+        echo(f"Report: {write_report(plan.out, say=lambda text: None)}")
 
 
 def problems_in_words(plan:"Plan") -> list[str]:
@@ -439,13 +452,16 @@ def train_command(
     settings.out = out
     history = train_network(model, images, strangers, epochs, out, options, trackers=tracker or ())
     columns = ["epoch", "loss", "valid_rank_1", "valid_map"]
-    typer.echo(in_columns(history, columns=columns, index=False))
-    typer.echo(f"Network in {out / 'model'}")
+    echo(in_columns(history, columns=columns, index=False))
+    echo(f"Network in {out / 'model'}")
 
 
 @app.command("resume", epilog=example("resume runs/photos"))
 def resume_command(
     out:Annotated[Path, argument("Folder of a run that was interrupted.")],
+    backbone:Annotated[str|None, option(
+        "The backbone of a whole run again, needed where it is an address such as hf-hub:organisation/name."
+    )]=None,
 ):
     """Finish what was interrupted in a folder: a whole run, or a training from its last checkpoint.
 
@@ -453,12 +469,16 @@ def resume_command(
     """
     settings.out = out
     if (out / "plan.json").exists():
-        report_command(out)
+        from siamese_nbdev.pipeline import Plan
+
+        finish_run(Plan.load(out, backbone=backbone), report=True)
         return
+    if backbone is not None:
+        raise InputError(f"Expected no --backbone for a training, which has its network, got {backbone}; leave it out")
     from siamese_nbdev.training import resume
 
     _, history = resume(out)
-    typer.echo(f"{counted(len(history), 'epoch')} done. Network in {out / 'model'}")
+    echo(f"{counted(len(history), 'epoch')} done. Network in {out / 'model'}")
 
 
 @app.command("embed", epilog=example("embed photos --model runs/photos --out runs/embeddings"))
@@ -498,7 +518,7 @@ def embed_command(
     with locked(out, wait=False):
         embeddings = embed_found(folder, found, flip)
         embeddings.save(out)
-    typer.echo(f"{counted(len(embeddings), 'embedding')} of {embeddings.vectors.shape[1]:,} numbers in {out}")
+    echo(f"{counted(len(embeddings), 'embedding')} of {embeddings.vectors.shape[1]:,} numbers in {out}")
 
 
 @app.command("export", epilog=example("export runs/photos --out runs/network --calibrate photos"))
@@ -523,7 +543,7 @@ def export_command(
     with locked(out, wait=False):
         export_onnx(folder, out, calibration=images)
     written = sorted(file.name for file in out.iterdir() if file.suffix in (".json", ".onnx"))
-    typer.echo(f"{', '.join(written)} in {out}")
+    echo(f"{', '.join(written)} in {out}")
 
 
 kinds_of_folder = {
@@ -667,13 +687,13 @@ def search_command(
     if limit.reason:
         say(limit.in_words(hits, queries))
     if as_json:
-        typer.echo(hits.to_json(orient="records", indent=1))
+        echo(hits.to_json(orient="records", indent=1))
         return
     columns = [*(["query"] if len(queries) > 1 else []), "rank", "distance", *(["near"] if "near" in hits else [])]
     if len(hits):
-        typer.echo(in_columns(for_people(hits, [*columns, "label", "path"]), index=False))
+        echo(in_columns(for_people(hits, [*columns, "label", "path"]), index=False))
     for query in without_hits(hits, queries):
-        typer.echo(f"{query}: nobody" if len(queries) > 1 else "nobody")
+        echo(f"{query}: nobody" if len(queries) > 1 else "nobody")
 
 
 def without_hits(hits:"pd.DataFrame", queries:list[str]) -> list[str]:
@@ -799,9 +819,9 @@ def evaluate_command(
     scores = evaluate_retrieval(queries, answers, metric=metric, over=divided_by(embeddings))
     say_who_asked(scores)
     if as_json:
-        typer.echo(json.dumps(scores.to_dict("index"), indent=1))
+        echo(json.dumps(scores.to_dict("index"), indent=1))
     else:
-        typer.echo(in_columns(scores, columns=["value", "low", "high"]))
+        echo(in_columns(scores, columns=["value", "low", "high"]))
 
 
 def tests_of(embeddings:"EmbeddingSet", place:Path) -> "EmbeddingSet":
@@ -860,14 +880,14 @@ def verify_command(
         check_distance("--threshold", threshold)
     folder = find_model(model)
     if pairs is not None and first is None:
-        typer.echo(in_columns(verify_list(pairs, folder, threshold)))
+        echo(in_columns(verify_list(pairs, folder, threshold)))
         return
     if first is None or second is None or pairs is not None:
         raise InputError("Expected two pictures, or a file of pairs with --pairs alone")
     for picture in (first, second):
         read_image(picture)  # what is no picture is refused before a network is built
     verdict = verify_pair(first, second, folder, threshold)
-    typer.echo(str(verdict))
+    echo(str(verdict))
     if isinstance(verdict.threshold, Threshold):  # the saved one
         remark_on(verdict.threshold)
         say("the saved threshold was tested with pictures like those of the run, never with strangers of another kind")
@@ -1034,7 +1054,7 @@ def serve_at(host:str, port:int, collection:str, **options) -> None:
 
     with listen_on(host, port) as listening:
         served = create_app(collection, **options)
-        typer.echo(f"Open {address_of(listening)} in a browser; Ctrl-C ends this.")
+        echo(f"Open {address_of(listening)} in a browser; Ctrl-C ends this.")
         sys.stdout.flush()
         serve_until_stopped(served, listening)
 
@@ -1069,7 +1089,7 @@ def index_add_command(
         else:
             embeddings = embed_for(opened, network_of(gallery, model), images, pattern)
         done = opened.add(embeddings)
-        typer.echo(f"{counted(done.added, 'image')} added, {done.replaced:,} replaced; now {len(opened):,}")
+        echo(f"{counted(done.added, 'image')} added, {done.replaced:,} replaced; now {len(opened):,}")
 
 
 @index_app.command("remove", epilog=example("index remove runs/photos --where label=0002"))
@@ -1085,7 +1105,7 @@ def index_remove_command(
         raise InputError("Expected --where to say which images to remove, such as --where label=0002, got nothing")
     with need_images(open_gallery(gallery), gallery) as opened:
         removed = opened.remove(conditions)
-        typer.echo(f"{counted(removed, 'image')} removed; now {len(opened):,}")
+        echo(f"{counted(removed, 'image')} removed; now {len(opened):,}")
 
 
 @index_app.command("update", epilog=example("index update runs/gallery photos --model runs/photos"))
@@ -1104,7 +1124,7 @@ def index_update_command(
     with open_gallery(gallery) as opened:
         done = opened.update(images, open_network(network_of(gallery, model)))
         words = f"{counted(done.added, 'image')} added, {done.changed:,} changed, {done.gone:,} gone"
-        typer.echo(f"{words}; now {len(opened):,}")
+        echo(f"{words}; now {len(opened):,}")
 
 
 @index_app.command("info", epilog=example("index info lance:runs/gallery"))
@@ -1125,12 +1145,12 @@ def index_info_command(
         )
         columns = opened.columns()
     if as_json:
-        typer.echo(json.dumps(facts | dict(columns=columns), indent=1))
+        echo(json.dumps(facts | dict(columns=columns), indent=1))
         return
-    typer.echo("\n".join(f"{name}: {fact}" for name, fact in facts.items()))
+    echo("\n".join(f"{name}: {fact}" for name, fact in facts.items()))
     for name, values in columns.items():
         shown = ", ".join(values[:8]) + (", ..." if len(values) > 8 else "")
-        typer.echo(f"{name}: {counted(len(values), 'value')}: {shown}")
+        echo(f"{name}: {counted(len(values), 'value')}: {shown}")
 
 
 def network_of(gallery:str, model:Path|None) -> Path:
@@ -1172,7 +1192,7 @@ def fetch_command(
     with locked(folder / Path(name).name, wait=False):
         target = fetch_dataset(name, folder, mirror=mirror, verify=verify)
     files = (target / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    typer.echo(f"{counted(len(files), 'file')} in {target}")
+    echo(f"{counted(len(files), 'file')} in {target}")
 
 # %% ../nbs/14_cli.ipynb #6a9ef2a4
 @dataclass
@@ -1189,7 +1209,7 @@ settings = Settings()
 def show_version(wanted:bool) -> None:
     "Print the version and end, where it is asked for."
     if wanted:
-        typer.echo(f"siamese-nbdev {package_version('siamese_nbdev')}")
+        echo(f"siamese-nbdev {package_version('siamese_nbdev')}")
         raise typer.Exit
 
 
@@ -1235,12 +1255,12 @@ def main() -> None:
     except (InputError, DatasetError, OSError) as refusal:
         if settings.traceback:
             raise
-        typer.echo(f"siamese-nbdev: {in_shell_words(str(refusal))}{way_on(refusal)}", err=True)
+        echo(f"siamese-nbdev: {in_shell_words(str(refusal))}{way_on(refusal)}", err=True)
         sys.exit(2)
     except SystemExit:
         if not settings.is_interrupted:
             raise
-        typer.echo(f"\nsiamese-nbdev: stopped; {how_to_go_on()}", err=True)
+        echo(f"\nsiamese-nbdev: stopped; {how_to_go_on()}", err=True)
         sys.exit(130)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -37,13 +37,12 @@ from siamese_nbdev.encoders import (
     runner_of,
     runtimes,
 )
-from siamese_nbdev.files import switching
+from siamese_nbdev.files import begun_name, switching
 from siamese_nbdev.manifests import file_keys, paths_from, with_paths
 from siamese_nbdev.pictures import write_names
 from siamese_nbdev.runtime import evaluating
 from siamese_nbdev.storage import (
     PartialSet,
-    begun_name,
     cells_of,
     changed_since,
     check_keys,

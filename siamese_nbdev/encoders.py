@@ -67,6 +67,37 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # %% ../nbs/appendix/encoders.ipynb #ec000008
+copy_again = "copy the folder again, or write it again with export_onnx"
+
+
+def check_graph(graph:bytes) -> bytes:
+    "Refuse what is no ONNX, and a graph with weights in other files: a runtime opens whatever it names."
+    if not graph.startswith(b"\x08"):  # the version of the format, which comes first
+        raise InputError(f"Expected a graph of ONNX, got a file of another kind; {copy_again}")
+    # Whatever lies elsewhere has an entry of this name; a layer may be called so, too.
+    if b"location" in graph and has_weights_outside(graph):
+        raise InputError(f"Expected a graph that holds its weights, got one with weights outside of it; {copy_again}")
+    return graph
+
+
+def has_weights_outside(graph:bytes) -> bool:
+    "Tell whether a tensor of a graph lies in another file; that is believed where nobody can look."
+    try:
+        import onnx
+
+        messages:list[Any] = [onnx.load_from_string(graph)]
+    except Exception:  # not installed, or not to be read
+        return True
+    while messages:
+        message = messages.pop()
+        if message.DESCRIPTOR.name == "TensorProto" and (message.external_data or message.data_location):
+            return True
+        for kind, value in message.ListFields():
+            if kind.message_type is not None:
+                messages += [value] if hasattr(value, "ListFields") else value
+    return False
+
+
 class OnnxSession:
     "A graph that ONNX Runtime computes, each call on the core of its caller."
     def __init__(self, graph:bytes, dtype:str):
@@ -75,7 +106,7 @@ class OnnxSession:
         options.intra_op_num_threads = 1  # also: nobody waits for work by spinning
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self.session = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.session = runtime.InferenceSession(check_graph(graph), options, providers=["CPUExecutionProvider"])
         self.name = self.session.get_inputs()[0].name
 
     def __call__(self, images:np.ndarray) -> np.ndarray:
@@ -86,7 +117,7 @@ class OpenvinoSession:
     "A graph that OpenVINO computes; several threads may call it, each with a request of its own."
     def __init__(self, graph:bytes, dtype:str):
         core = need_package("openvino", "openvino").Core()
-        self.compiled = core.compile_model(core.read_model(graph), "CPU", {
+        self.compiled = core.compile_model(core.read_model(check_graph(graph)), "CPU", {
             # Left alone, it would take bfloat16 wherever the processor has it.
             "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
             "INFERENCE_NUM_THREADS": cores(),
@@ -224,7 +255,6 @@ def make_graphs(model:"SiameseNet") -> tuple[dict[str, bytes], float]:
 
 # %% ../nbs/appendix/encoders.ipynb #ec000021
 encoder_name = "encoder.json"
-copy_again = "copy the folder again, or write it again with export_onnx"
 encoder_entries = dict(
     model_id=str,
     image_size=list,

@@ -296,6 +296,7 @@ def read_state(
 # %% ../nbs/appendix/files.ipynb #f1a0c004
 new_name = ".siamese.new"  # folder, in the one that is written to, of files that do not count yet
 next_name = ".siamese.next"  # the same folder when they count, and are not yet in their places
+begun_name = ".siamese.partial"  # the folder of work that goes on after an interruption
 
 
 @contextmanager
@@ -336,6 +337,9 @@ def settle(folder:Path) -> None:
 
 def settle_held(folder:Path) -> None:
     "Move the files that count to their places; for whoever holds the lock."
+    for name in (new_name, next_name, begun_name):
+        if is_link(folder / name):  # not ours, and what it leads to is not ours to move or delete
+            (folder / name).unlink()
     shutil.rmtree(folder / new_name, ignore_errors=True)
     waiting = folder / next_name
     if not waiting.is_dir(): return
@@ -351,11 +355,21 @@ def settle_held(folder:Path) -> None:
         waiting.rmdir()
 
 
+def is_link(path:Path) -> bool:
+    "Tell whether a path is a link, or what Windows calls a junction."
+    return path.is_symlink() or getattr(path, "is_junction", bool)()  # not before Python 3.12
+
+
 def check_digests(folder:Path, files:dict[str, str], advice:str) -> None:
     "Refuse files that are not those that were saved; `files` are names and digests."
     if not isinstance(files, dict):
         raise InputError(f"Expected names and digests of files in the notes of {folder}, got {files!r}; {advice}")
     for name, sha256 in files.items():
+        if leads_out(name) or not isinstance(sha256, str):
+            raise InputError(
+                f"Expected files inside {folder} and their digests in its notes, got {shown(name)}: {shown(sha256)}; "
+                f"{advice}"
+            )
         file = find_file(folder, name)
         if not file.is_file():
             raise FileNotFoundError(f"Expected {name} in {folder}, found none; {advice}")
@@ -363,10 +377,17 @@ def check_digests(folder:Path, files:dict[str, str], advice:str) -> None:
             raise InputError(f"Expected {name} in {folder} as it was saved, got another or damaged file; {advice}")
 
 
+def leads_out(name:str) -> bool:
+    "Tell whether a name leads out of the folder that notes it, on any system."
+    name = name.replace("\\", "/")
+    has_drive = re.match("[A-Za-z]:", name) is not None
+    return name.startswith("/") or has_drive or ".." in name.split("/")
+
+
 def find_file(folder:Path, name:str) -> Path:
     "Return where a file of a folder is: in its place, or where it waits for it."
     waiting = folder / next_name / name
-    return waiting if waiting.exists() else folder / name
+    return waiting if waiting.exists() and not is_link(folder / next_name) else folder / name
 
 # %% ../nbs/appendix/files.ipynb #fi000020
 def move_aside(folder:Path) -> Path:

@@ -357,11 +357,12 @@ def rebuild(config:dict, backbone:nn.Module|None, folder:Path) -> SiameseNet:
     if not name.startswith(own_mark):
         if backbone is not None:
             raise InputError(f"Expected no backbone= for {folder}, whose backbone is {name}, got one; leave it out")
+        check_recipe(name, config, folder)
         with warnings.catch_warnings(), following_recipe(name, config.get("recipe")):
             warnings.filterwarnings("ignore", ".* keeps its last stride")  # said when it was built first
             known:dict[str, Any] = {key: value for key, value in config.items() if key != "recipe"}
             model = SiameseNet(**known, pretrained=False)
-        model.config = dict(config)  # one of an earlier version has no recipe, and keeps its fingerprint
+        model.config = dict(config)  # an option that was left out stays so: the fingerprint is of what was noted
         return model
     kind = name.removeprefix(own_mark)
     if backbone is None or type(backbone).__name__ != kind:
@@ -375,6 +376,16 @@ def rebuild(config:dict, backbone:nn.Module|None, folder:Path) -> SiameseNet:
     model = SiameseNet(**options)
     model.set_pixel_scale(config["mean"], config["std"])
     return model
+
+
+def check_recipe(name:str, config:dict, folder:Path) -> None:
+    "Refuse an address without a recipe: whoever wrote it chose what would be fetched or opened."
+    if ":" in name and config.get("recipe") is None:
+        raise InputError(
+            f"Expected a recipe for {name}, the backbone of {folder}, got none; it was saved by an earlier version. If "
+            f"you trust that address, build SiameseNet(backbone={name!r}, ...) with the options in {notes_name}, fill "
+            f"it with the weights in {weights_name} (safetensors), and save it again"
+        )
 
 
 def saved_weights(folder:Path) -> dict[str, Tensor]:

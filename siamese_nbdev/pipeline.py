@@ -32,6 +32,7 @@ from siamese_nbdev.checks import (
     check_whole,
     counted,
     not_too_small,
+    shown,
 )
 from siamese_nbdev.choosing import (
     FEWEST,
@@ -832,6 +833,7 @@ class Plan:
     notes:list[str] # What the user should know
     options:RunOptions = field(default_factory=RunOptions) # What else was chosen
     places:dict[str, str] = field(default_factory=dict) # Paths that were written down -> the same as seen from here
+    is_asked:bool = True # The caller chose the backbone; False: it was read in a folder that may be a stranger's
 
     @property
     def is_labelled(self) -> bool:
@@ -853,6 +855,8 @@ class Plan:
     @staticmethod
     def load(
         out:Path, # Folder of the run
+        *,
+        backbone:str|None=None, # The backbone again: one by address is not followed because a folder says so
     ) -> "Plan":
         "Read a plan from the folder of its run."
         out = check_path("a run", out)
@@ -861,6 +865,9 @@ class Plan:
         images = read_manifest(out / "images.csv")
         problems = read_manifest(out / "problems.csv")
         places = seen_from_here(all_paths(images, problems), out, notes.get("places"))
+        options = noted_options(notes, out)
+        if backbone not in (None, options.backbone):
+            raise InputError(f"Expected the backbone of the run in {out}, {options.backbone}, got {backbone}")
         return Plan(
             folder=folder_from_here(notes["folder"], out, notes.get("places")),
             out=out,
@@ -871,8 +878,9 @@ class Plan:
             epochs=notes["epochs"],
             predicted=Prediction(*notes["predicted"]) if notes.get("predicted") else None,
             notes=notes["notes"],
-            options=noted_options(notes, out),
+            options=options,
             places=places,
+            is_asked=backbone is not None,
         )
 
 # %% ../nbs/11_pipeline.ipynb #99d840d5
@@ -1004,6 +1012,7 @@ def plan_run(
     if (out / "plan.json").exists():
         plan = Plan.load(out)
         check_same_plan(plan, path, epochs, image_size, labels, chosen)
+        plan.is_asked = backbone is not None
         return plan
     check_writable(out)
     plan = make_plan(path, out, epochs, image_size, labels, RunOptions(**chosen))
@@ -1810,9 +1819,13 @@ def execute_plan(
 # %% ../nbs/11_pipeline.ipynb #6a716853
 def carry_out(plan:Plan, say:Say) -> Results:
     "Do what a plan says; for whoever holds the lock of its folder."
-    comparison = None
-    if plan.is_labelled:
-        comparison = read_comparison(plan.out) or compare_networks(
+    comparison = read_comparison(plan.out) if plan.is_labelled else None
+    is_measured = comparison is not None or not plan.is_labelled
+    images = read_index(plan) if is_measured else None
+    if images is None:
+        check_asked(plan)
+    if not is_measured:
+        comparison = compare_networks(
             plan.images,
             plan.out,
             plan.image_size,
@@ -1821,8 +1834,19 @@ def carry_out(plan:Plan, say:Say) -> Results:
             predicted=plan.predicted,
             say=say,
         )
-    images = read_index(plan) or build_index(plan, comparison, say)
+    images = images or read_index(plan) or build_index(plan, comparison, say)
     return results_of(plan, comparison, images)
+
+
+def check_asked(plan:Plan) -> None:
+    "Refuse a backbone by address that nobody but the folder of the run names: it would be fetched, or opened."
+    name = plan.options.backbone
+    if ":" in str(name) and not plan.is_asked:
+        raise InputError(
+            f"Expected the backbone of the unfinished run in {plan.out} to be named again, got none: it is fetched or "
+            f"opened at {shown(name)}. If you trust that address, call plan_run({plan.folder!r}, {str(plan.out)!r}, "
+            f"backbone={name!r})"
+        )
 
 
 def results_of(plan:Plan, comparison:Comparison|None, images:"IndexedImages") -> Results:

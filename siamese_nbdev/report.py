@@ -304,8 +304,10 @@ def asked_of(plan:Plan) -> str:
 def closest_of(plan:Plan) -> Figure:
     "Take the drawing that the run left."
     judged = " Green is right, red is wrong; rows are chosen so that successes and failures show."
+    memory = io.BytesIO()
+    Image.fromarray(read_image(plan.out / "closest.png")).save(memory, "PNG")  # a picture, and nothing else it may hold
     return Figure(
-        as_data((plan.out / "closest.png").read_bytes(), "png"),
+        as_data(memory.getvalue(), "png"),
         "Some images, each with the images closest to it.",
         f"Left a query, beside it the closest other images with their distances.{judged if plan.is_labelled else ''}",
     )

@@ -21,6 +21,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ from pandas.util import hash_pandas_object
 from siamese_nbdev.checks import InputError, check_path, check_whole, shown
 from siamese_nbdev.data import as_manifest, read_image
 from siamese_nbdev.files import (
+    begun_name,
     digest,
     find_file,
     locked,
@@ -317,13 +319,19 @@ def check_files(folder:Path) -> None:
 def parts_in(folder:Path) -> list[Path]:
     "List the folders of parts, in order."
     found = [path for path in folder.glob("part-*-of-*") if re.fullmatch(r"part-\d{4,}-of-\d{4,}", path.name)]
-    return sorted(found, key=numbers_of)
+    return sorted((path for path in found if is_part(path)), key=numbers_of)
 
 
 def numbers_of(part:Path) -> tuple[int, int]:
     "Read from the name of a part how many there are, and which it is."
     _, number, _, of = part.name.split("-")
     return int(of), int(number)
+
+
+def is_part(path:Path) -> bool:
+    "Tell whether a folder is named as we name parts."
+    of, number = numbers_of(path)
+    return number < of and path.name == part_name(number, of)
 
 
 def settle_parts(folder:Path) -> None:
@@ -355,15 +363,16 @@ def check_parts(folder:Path) -> list[Path]:
         numbers = " and ".join(map(str, counts))
         raise InputError(f"Expected parts of one run in {folder}, got some of {numbers} parts; delete those of one")
     of = counts[0]
-    parts = [folder / part_name(number, of) for number in range(of)]
-    missing = [number for number, part in enumerate(parts) if not sign_of(part)]
+    finished = {part.name for part in parts_in(folder) if sign_of(part)}
+    gaps = (number for number in range(of) if part_name(number, of) not in finished)
+    missing = list(islice(gaps, 6))  # a name may say that there are thousands of millions
     if missing:
         raise InputError(
-            f"Expected {of} parts in {folder}, {len(missing)} missing or not finished: "
-            f"{name_some([parts[number].name for number in missing])}; start the launcher again, or call "
+            f"Expected {of:,} parts in {folder}, {of - len(finished):,} missing or not finished: "
+            f"{name_some([part_name(number, of) for number in missing])}; start the launcher again, or call "
             f"embed_images(model, manifest, out={folder.as_posix()!r}, shard=({missing[0]}, {of})) for each"
         )
-    return parts
+    return [folder / part_name(number, of) for number in range(of)]
 
 
 def check_one_run(parts:list[Path], notes:list[dict]) -> None:
@@ -528,9 +537,6 @@ def signature_of(manifest:pd.DataFrame, meta:dict) -> str:
     "Boil down to a digest what decides about the vectors: the images, with their signs, and what embeds them."
     paths = manifest["path"].tolist()
     return digest(json.dumps([meta, os.getcwd(), paths, signs_of(paths)]).encode())
-
-
-begun_name = ".siamese.partial"  # folder, in that of a set, of what is not whole yet
 
 
 def reopen_vectors(begun:Path, shape:tuple[int, int], signature:str) -> PartialSet|None:

@@ -319,6 +319,8 @@ def resume(
     tables = Tables.load(out, notes)
     check_pictures(out, tables.pictures)
     run = start_run(model, tables, options, loss, transform)
+    if trackers is None and options.trackers and run.accelerator.is_main_process:
+        print(f"Logging to {', '.join(options.trackers)}, as {out / 'run.json'} says; trackers=() logs to none")
     with holding(run), deterministic(), keeping_memory(options.keep_memory), quick_convolutions(run.trainee):
         tidy(run)
         load_checkpoint(run)

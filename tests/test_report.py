@@ -1,4 +1,5 @@
 """The report of a run: one HTML file that loads nothing, and what happens if it cannot be made."""
+import base64
 import json
 import os
 import re
@@ -127,6 +128,21 @@ def test_a_report_that_fails_halfway(finished, monkeypatch):
         Path("elsewhere.png").rename(lost)
     for name in ("report.html", "model/model.safetensors", "metrics.json", "index/vectors.npy", "closest.png"):
         assert Path("broken", name).read_bytes() == Path("run", name).read_bytes()
+
+
+def test_a_report_holds_pictures_and_nothing_else_of_their_files(finished, monkeypatch):
+    place, _ = finished
+    monkeypatch.chdir(place)
+    shutil.copytree("run", "handed")
+    closest = Path("handed", "closest.png")
+    secret = b"my letter" * 100
+    closest.write_bytes(closest.read_bytes() + secret)
+    text = write_report(Path("handed")).read_text()
+    assert base64.b64encode(secret).decode()[8:-8] not in text
+    assert b"my letter" not in b"".join(base64.b64decode(data) for data in re.findall("base64,([^\"]+)", text))
+    closest.write_bytes(secret)
+    with pytest.raises(InputError, match="The report stopped"):
+        write_report(Path("handed"))
 
 
 def test_an_interrupted_run_goes_on(finished, monkeypatch, capsys):

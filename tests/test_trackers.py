@@ -96,7 +96,7 @@ fit(model, table[:32], table[32:], out=sys.argv[1] + "/run", trackers=["tensorbo
 """
 
 
-def test_what_was_logged_is_there_after_an_interruption_and_goes_on(people, tmp_path):
+def test_what_was_logged_is_there_after_an_interruption_and_goes_on(people, tmp_path, capsys):
     environment = os.environ | dict(OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(sys.path))
     done = subprocess.run([sys.executable, "-c", fit_code, str(tmp_path)], env=environment, capture_output=True)
     assert b"KeyboardInterrupt" in done.stderr
@@ -106,6 +106,7 @@ def test_what_was_logged_is_there_after_an_interruption_and_goes_on(people, tmp_
     assert steps[:4] == [1, 2, 3, 4] and 4 < steps[-1] < 8
     assert [step for step, _ in figures["epoch/loss"]] == [4]
     _, history = resume(tmp_path / "run", transform=lambda image, seed: image, progress=False)
+    assert "Logging to tensorboard, as " in capsys.readouterr().out
     figures, _ = read_events(logs)
     assert [step for step, _ in figures["epoch/loss"]] == [4, 8]
     np.testing.assert_allclose(figures["epoch/loss"][1][1], history.loss[1], rtol=1e-6)
