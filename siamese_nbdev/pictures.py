@@ -665,8 +665,11 @@ def loose_bits(rows:np.ndarray, bits:int, count:int) -> np.ndarray:
 # %% ../nbs/appendix/pictures.ipynb #pi0000a2
 # A drive of Windows has one letter.
 address_form = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
-web_protocols = ("http", "https", "ftp")
+store_protocols = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hf", "oss", "oci", "memory")
 archive_protocols = ("zip", "tar", "libarchive")
+cache_protocols = ("simplecache", "filecache", "blockcache")  # keep what they bring from a store
+web_protocols = ("http", "https", "ftp")
+known_protocols = (*store_protocols, *archive_protocols, *cache_protocols, *web_protocols)
 allow_urls_name = "SIAMESE_NBDEV_ALLOW_URLS"  # environment variable, "1" to read pictures from the web
 most_address_bytes = 500_000_000  # of one picture
 
@@ -684,11 +687,25 @@ def local_part(path:str) -> tuple[str, str|None]:
     return head + mark, outer
 
 
+def protocols_of(address:str) -> list[str]:
+    "Name every kind of place that an address leads through; a file of this machine at its end is none."
+    parts = address.split("::")
+    if local_part(address)[1] is not None:
+        parts.pop()
+    return [part.partition("://")[0].lower() for part in parts]
+
+
 def check_address(address:str, allow_urls:bool=False) -> None:
-    "Refuse addresses of the web unless that is allowed, and those that only disguise a path of this machine."
-    protocols = [part.partition("://")[0].lower() for part in address.split("::") if "://" in part]
+    "Refuse all but stores, archives and caches that we list, and the web unless it is allowed."
+    protocols = protocols_of(address)
     if {"file", "local"} & set(protocols):
         raise InputError(f"Expected a path or an address elsewhere, got {address}; give the path itself")
+    unknown = [protocol for protocol in protocols if protocol not in known_protocols]
+    if unknown:
+        raise InputError(
+            f"Expected an address of {', '.join(known_protocols)}, got {unknown[0]} in {address}; "
+            "copy its pictures into a folder, or read them yourself and give them as arrays"
+        )
     is_allowed = allow_urls or os.environ.get(allow_urls_name) == "1"
     if set(web_protocols) & set(protocols) and not is_allowed:
         raise InputError(
@@ -736,15 +753,17 @@ def files_of(address:str) -> tuple[Any, str]:
     "Return fsspec's file system for an address, and the path in it."
     from fsspec.core import url_to_fs
 
+    sign = ()
+    front, file = local_part(address)
+    if file is not None:
+        check_there(Path(file))
+        found = os.stat(file)
+        sign = (found.st_size, found.st_mtime_ns)
+        address = front + os.path.abspath(file)  # fsspec takes a name of letters alone for a protocol
     inner, _, outer = address.partition("::")
     protocol, _, _ = inner.partition("://")
     if not outer or protocol not in archive_protocols:
         return url_to_fs(address)
-    sign = ()
-    if not is_address(outer):
-        found = os.stat(outer)
-        sign = (found.st_size, found.st_mtime_ns)
-        outer = os.path.abspath(outer)
     files = opened_archive(f"{protocol}://::{outer}", sign, os.getpid())
     return files, files._strip_protocol(inner)
 
