@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -465,9 +466,11 @@ def read_page(file:BinaryIO) -> Page|None:
     if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None
     tags = first_tags(file, head)
+    check_tags(tags)
     is_old_jpeg = tags.get(259) == 6
     meaning = 6 if is_old_jpeg else tags[262]
     bands = tags.get(277, 3 if is_old_jpeg else 1)
+    alpha = alpha_of(meaning, bands, numbers_in(tags, 338, 0))  # refuses more bands than we read
     bits = numbers_in(tags, 258, 1)
     black, white = declared_range(tags, bits[0])
     page = Page(
@@ -478,13 +481,16 @@ def read_page(file:BinaryIO) -> Page|None:
         compression=tags.get(259, 1),
         bits=bits * bands if len(bits) == 1 else bits[:bands],
         kind={1: "u", 2: "i", 3: "f", 4: "u"}.get(numbers_in(tags, 339, 1)[0], ""),
-        alpha=alpha_of(meaning, bands, numbers_in(tags, 338, 0)),
+        alpha=alpha,
         is_separate=tags.get(284, 1) == 2 and bands > 1,
         black=black,
         white=white,
         is_unopened=head[:4] == b"MM\0+",
     )
     check_page(page)
+    file.seek(0, io.SEEK_END)
+    check_blocks(page, file.tell())
+    file.seek(0)
     return page
 
 
@@ -499,6 +505,33 @@ def first_tags(file:BinaryIO, head:bytes) -> ImageFileDirectory_v2:
     if not {256, 257, 262} <= set(tags):
         raise InputError("its tags do not say how large it is, or what its numbers mean (PhotometricInterpretation)")
     return tags
+
+
+counted_tags = (256, 257, 258, 277, 278, 322, 323)  # size, bits, bands, rows in a strip, size of tiles
+whole_tags = (259, 262, 266, 273, 279, 284, 317, 324, 325)  # kinds of numbers and packing; where strips and tiles lie
+range_tags = (280, 281, 340, 341)
+
+
+def check_tags(tags:ImageFileDirectory_v2) -> None:
+    "Refuse tags that hold anything but numbers where we reckon with them."
+    for tag in (*counted_tags, *whole_tags):
+        least = 1 if tag in counted_tags else 0
+        is_one = tag not in (258, 273, 279, 324, 325)
+        if not all(is_whole(value, least) for value in numbers_in(tags, tag, 1)) or (is_one and is_several(tags, tag)):
+            raise InputError(f"its tag {tag} should hold a whole number from {least} on and holds something else")
+    for tag in range_tags:
+        if not all(isinstance(value, Real) for value in numbers_in(tags, tag, 0)):
+            raise InputError(f"its tag {tag} should hold numbers and holds something else")
+
+
+def is_several(tags:ImageFileDirectory_v2, tag:int) -> bool:
+    "Tell whether a tag holds several values."
+    return isinstance(tags.get(tag), tuple)
+
+
+def is_whole(value:object, least:int) -> bool:
+    "Tell whether a value of a tag is a whole number, no smaller than it may be."
+    return isinstance(value, int) and value >= least
 
 
 def numbers_in(tags:ImageFileDirectory_v2, tag:int, default:float) -> tuple:
@@ -557,6 +590,8 @@ def check_page(page:Page) -> None:
 
 # %% ../nbs/appendix/pictures.ipynb #pi000035
 max_block = 170_000_000  # bytes; Pillow takes more rows of bytes for an attack
+most_blocks = 100_000
+margin = 4096  # points by which a tile may be larger than the picture
 
 
 @dataclass
@@ -574,20 +609,44 @@ class Blocks:
         tags = page.tags
         is_tiled = 322 in tags
         offsets = numbers_in(tags, 324 if is_tiled else 273, 0)
-        width = tags[322] if is_tiled else page.width
-        height = tags[323] if is_tiled else min(tags.get(278, page.height), page.height)
+        width = tags.get(322, page.width)
+        height = tags.get(323, page.height) if is_tiled else min(tags.get(278, page.height), page.height)
         bands = 1 if page.is_separate else page.bands
         whole = height * -(-width * bands * page.bits[0] // 8)
-        if whole > max_block and page.compression != 1:
-            raise TooLarge(
-                f"one strip or tile unpacks to {whole:,} bytes, more than {max_block:,}; save it in smaller ones"
-            )
         sizes = numbers_in(tags, 325 if is_tiled else 279, whole)
-        blocks = cls(width, height, offsets, sizes if len(sizes) == len(offsets) else (whole,) * len(offsets), bands)
-        wanted = -(-page.width // width) * -(-page.height // height) * (page.bands // bands)
-        if len(offsets) != wanted or 0 in blocks.offsets:
-            raise InputError(f"it should have {wanted} strips or tiles and names {len(offsets)}, or some are missing")
-        return blocks
+        return cls(width, height, offsets, sizes if len(sizes) == len(offsets) else (whole,) * len(offsets), bands)
+
+    def wanted(self, page:Page) -> int:
+        "Return how many of them cover the page."
+        return -(-page.width // self.width) * -(-page.height // self.height) * (page.bands // self.bands)
+
+    def bytes_unpacked(self, page:Page) -> int:
+        "Return how many bytes each of them has when it is unpacked."
+        return self.height * -(-self.width * self.bands * page.bits[0] // 8)
+
+
+def check_blocks(page:Page, size:int) -> None:
+    "Refuse strips or tiles that make more work than the picture, in a file of so many bytes."
+    if {273, 322} <= set(page.tags):
+        raise InputError("it is cut into strips and into tiles; save it anew")
+    blocks = Blocks.of(page)
+    wanted = blocks.wanted(page)
+    each = blocks.bytes_unpacked(page)
+    count = len(blocks.offsets)
+    if each > max_block and page.compression != 1 and not page.is_for_pillow:
+        raise TooLarge(f"one strip or tile unpacks to {each:,} bytes, more than {max_block:,}; save it in smaller ones")
+    is_beyond = max(blocks.width - page.width, blocks.height - page.height) >= margin
+    if is_beyond or wanted > most_blocks or wanted * each > 2 * max_bytes:
+        raise TooLarge(
+            f"its {wanted:,} strips or tiles of {blocks.width} x {blocks.height} pixels are far more than its picture; "
+            "save it in others"
+        )
+    is_short = count < wanted or 0 in blocks.offsets
+    if count > wanted or (is_short and not page.is_for_pillow):
+        raise InputError(f"it should have {wanted} strips or tiles and names {count}, or some are missing")
+    # They lie side by side: where they share their bytes, a small file makes long work.
+    if sum(blocks.sizes) > 2 * size + wanted * each:
+        raise InputError("its strips or tiles have more bytes than the file; save it anew")
 
 
 def samples_of_tiff(file:BinaryIO, page:Page) -> Samples:
