@@ -14,7 +14,7 @@ import stat
 import struct
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.BmpImagePlugin import DibImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from siamese_nbdev.checks import InputError, check_path
@@ -49,7 +51,6 @@ image_formats = {  # as Pillow calls them, and their endings
     "TGA": ".tga .icb .vda .vst",
     "ICO": ".ico",
     "CUR": ".cur",
-    "ICNS": ".icns",
     "PCX": ".pcx",
     "DCX": ".dcx",
     "SGI": ".sgi .rgb .rgba .bw",
@@ -82,7 +83,7 @@ readers = {  # what reads pictures that we do not, and their endings
     "scipy": ".mat",
     "h5py": ".h5 .hdf5 .hdf",
     "imageio[ffmpeg]": ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .ogv",
-    "GIMP": ".xcf .pcd .pict .pct .iff .lbm .pam .pxr .blp .ftc .ftu .gbr .im .palm",
+    "GIMP": ".icns .xcf .pcd .pict .pct .iff .lbm .pam .pxr .blp .ftc .ftu .gbr .im .palm",
     "LibreOffice": ".wmf .emf .odg",
 }
 unreadable_types = {ending: reader for reader, endings in readers.items() for ending in endings.split()}
@@ -103,13 +104,39 @@ def decode(file:BinaryIO) -> Decoded:
     if page is not None and not page.is_for_pillow:
         with taking_turns(page.width, page.height):
             return turn(paint(samples_of_tiff(file, page)), page.tags.get(orientation_tag, 1))
-    with Image.open(file, formats=known_formats()) as picture:
-        check_size(*picture.size)
+    with open_picture(file, check_size) as picture:
         with taking_turns(*picture.size):
             if is_plain(picture):
                 file.seek(0)
                 return Decoded(to_colours(imread(file)))
             return from_pillow(picture, file)
+
+
+def open_picture(file:BinaryIO, check:Callable[[int, int], object]) -> ImageFile.ImageFile:
+    "Open a picture of a kind that we list, once its width and height are checked."
+    check_icon(file, check)
+    picture = Image.open(file, formats=known_formats())
+    check(*picture.size)
+    return picture
+
+
+def check_icon(file:BinaryIO, check:Callable[[int, int], object]) -> None:
+    "Check the pictures that lie in a Windows icon: Pillow decodes one on opening, however large it is."
+    head = file.read(6)
+    if head[:4] == b"\0\0\1\0":
+        count = int.from_bytes(head[4:], "little")
+        if count > most_in_icon:
+            raise InputError(f"it is an icon of {count:,} pictures, more than {most_in_icon}; save the one you mean as PNG")
+        for entry in struct.iter_unpack("<12xL", file.read(16 * count)):
+            file.seek(entry[0])
+            is_png = file.read(8) == b"\x89PNG\r\n\x1a\n"
+            file.seek(entry[0])
+            width, height = PngImageFile(file).size if is_png else DibImageFile(file).size
+            check(width, height if is_png else height // 2)  # below the points lies a mask
+    file.seek(0)
+
+
+most_in_icon = 100
 
 
 @cache
