@@ -126,7 +126,7 @@ def check_icon(file:BinaryIO, check:Callable[[int, int], object]) -> None:
     if head[:4] == b"\0\0\1\0":
         count = int.from_bytes(head[4:], "little")
         if count > most_in_icon:
-            raise InputError(f"it is an icon of {count:,} pictures, more than {most_in_icon}; save the one you mean as PNG")
+            raise InputError(f"it is an icon of {count:,} pictures, more than {most_in_icon}; save one of them as PNG")
         for entry in struct.iter_unpack("<12xL", file.read(16 * count)):
             file.seek(entry[0])
             is_png = file.read(8) == b"\x89PNG\r\n\x1a\n"
@@ -493,7 +493,6 @@ def read_page(file:BinaryIO) -> Page|None:
     if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return None
     tags = first_tags(file, head)
-    check_tags(tags)
     is_old_jpeg = tags.get(259) == 6
     meaning = 6 if is_old_jpeg else tags[262]
     bands = tags.get(277, 3 if is_old_jpeg else 1)
@@ -531,6 +530,7 @@ def first_tags(file:BinaryIO, head:bytes) -> ImageFileDirectory_v2:
     file.seek(0)
     if not {256, 257, 262} <= set(tags):
         raise InputError("its tags do not say how large it is, or what its numbers mean (PhotometricInterpretation)")
+    check_tags(tags)
     return tags
 
 

@@ -282,7 +282,7 @@ def check_upload(content:bytes, rules:Rules) -> str:
             if page is not None:
                 check_points(page.width, page.height, rules)
                 return "TIFF"
-            with open_picture(io.BytesIO(content), lambda *size: check_points(*size, rules)) as picture:
+            with open_picture(io.BytesIO(content), lambda width, height: check_points(width, height, rules)) as picture:
                 return str(picture.format)
     except Exception as error:  # of any decoder
         is_bomb = isinstance(error, Image.DecompressionBombError)  # Pillow's own limit may be another one
@@ -1977,7 +1977,9 @@ def prompt_protocol(seconds:float=HEAD_SECONDS) -> type[asyncio.Protocol]:
     "Return uvicorn's way to read requests, with an end to waiting: it would wait for ever for a first line."
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-    class PromptProtocol(AutoHTTPProtocol):  # pyright: ignore
+    base:Any = AutoHTTPProtocol  # one of two classes, by what is installed
+
+    class PromptProtocol(base):
         def connection_made(self, transport):
             super().connection_made(transport)
             self.clock = self.loop.call_later(seconds, transport.close)
