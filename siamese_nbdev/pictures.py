@@ -14,15 +14,18 @@ import stat
 import struct
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.BmpImagePlugin import DibImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from siamese_nbdev.checks import InputError, check_path
@@ -48,7 +51,6 @@ image_formats = {  # as Pillow calls them, and their endings
     "TGA": ".tga .icb .vda .vst",
     "ICO": ".ico",
     "CUR": ".cur",
-    "ICNS": ".icns",
     "PCX": ".pcx",
     "DCX": ".dcx",
     "SGI": ".sgi .rgb .rgba .bw",
@@ -81,7 +83,7 @@ readers = {  # what reads pictures that we do not, and their endings
     "scipy": ".mat",
     "h5py": ".h5 .hdf5 .hdf",
     "imageio[ffmpeg]": ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .ogv",
-    "GIMP": ".xcf .pcd .pict .pct .iff .lbm .pam .pxr .blp .ftc .ftu .gbr .im .palm",
+    "GIMP": ".icns .xcf .pcd .pict .pct .iff .lbm .pam .pxr .blp .ftc .ftu .gbr .im .palm",
     "LibreOffice": ".wmf .emf .odg",
 }
 unreadable_types = {ending: reader for reader, endings in readers.items() for ending in endings.split()}
@@ -102,13 +104,39 @@ def decode(file:BinaryIO) -> Decoded:
     if page is not None and not page.is_for_pillow:
         with taking_turns(page.width, page.height):
             return turn(paint(samples_of_tiff(file, page)), page.tags.get(orientation_tag, 1))
-    with Image.open(file, formats=known_formats()) as picture:
-        check_size(*picture.size)
+    with open_picture(file, check_size) as picture:
         with taking_turns(*picture.size):
             if is_plain(picture):
                 file.seek(0)
                 return Decoded(to_colours(imread(file)))
             return from_pillow(picture, file)
+
+
+def open_picture(file:BinaryIO, check:Callable[[int, int], object]) -> ImageFile.ImageFile:
+    "Open a picture of a kind that we list, once its width and height are checked."
+    check_icon(file, check)
+    picture = Image.open(file, formats=known_formats())
+    check(*picture.size)
+    return picture
+
+
+def check_icon(file:BinaryIO, check:Callable[[int, int], object]) -> None:
+    "Check the pictures that lie in a Windows icon: Pillow decodes one on opening, however large it is."
+    head = file.read(6)
+    if head[:4] == b"\0\0\1\0":
+        count = int.from_bytes(head[4:], "little")
+        if count > most_in_icon:
+            raise InputError(f"it is an icon of {count:,} pictures, more than {most_in_icon}; save one of them as PNG")
+        for entry in struct.iter_unpack("<12xL", file.read(16 * count)):
+            file.seek(entry[0])
+            is_png = file.read(8) == b"\x89PNG\r\n\x1a\n"
+            file.seek(entry[0])
+            width, height = PngImageFile(file).size if is_png else DibImageFile(file).size
+            check(width, height if is_png else height // 2)  # below the points lies a mask
+    file.seek(0)
+
+
+most_in_icon = 100
 
 
 @cache
@@ -468,6 +496,7 @@ def read_page(file:BinaryIO) -> Page|None:
     is_old_jpeg = tags.get(259) == 6
     meaning = 6 if is_old_jpeg else tags[262]
     bands = tags.get(277, 3 if is_old_jpeg else 1)
+    alpha = alpha_of(meaning, bands, numbers_in(tags, 338, 0))  # refuses more bands than we read
     bits = numbers_in(tags, 258, 1)
     black, white = declared_range(tags, bits[0])
     page = Page(
@@ -478,13 +507,16 @@ def read_page(file:BinaryIO) -> Page|None:
         compression=tags.get(259, 1),
         bits=bits * bands if len(bits) == 1 else bits[:bands],
         kind={1: "u", 2: "i", 3: "f", 4: "u"}.get(numbers_in(tags, 339, 1)[0], ""),
-        alpha=alpha_of(meaning, bands, numbers_in(tags, 338, 0)),
+        alpha=alpha,
         is_separate=tags.get(284, 1) == 2 and bands > 1,
         black=black,
         white=white,
         is_unopened=head[:4] == b"MM\0+",
     )
     check_page(page)
+    file.seek(0, io.SEEK_END)
+    check_blocks(page, file.tell())
+    file.seek(0)
     return page
 
 
@@ -498,7 +530,35 @@ def first_tags(file:BinaryIO, head:bytes) -> ImageFileDirectory_v2:
     file.seek(0)
     if not {256, 257, 262} <= set(tags):
         raise InputError("its tags do not say how large it is, or what its numbers mean (PhotometricInterpretation)")
+    check_tags(tags)
     return tags
+
+
+counted_tags = (256, 257, 258, 277, 278, 322, 323)  # size, bits, bands, rows in a strip, size of tiles
+whole_tags = (259, 262, 266, 273, 279, 284, 317, 324, 325)  # kinds of numbers and packing; where strips and tiles lie
+range_tags = (280, 281, 340, 341)
+
+
+def check_tags(tags:ImageFileDirectory_v2) -> None:
+    "Refuse tags that hold anything but numbers where we reckon with them."
+    for tag in (*counted_tags, *whole_tags):
+        least = 1 if tag in counted_tags else 0
+        is_one = tag not in (258, 273, 279, 324, 325)
+        if not all(is_whole(value, least) for value in numbers_in(tags, tag, 1)) or (is_one and is_several(tags, tag)):
+            raise InputError(f"its tag {tag} should hold a whole number from {least} on and holds something else")
+    for tag in range_tags:
+        if not all(isinstance(value, Real) for value in numbers_in(tags, tag, 0)):
+            raise InputError(f"its tag {tag} should hold numbers and holds something else")
+
+
+def is_several(tags:ImageFileDirectory_v2, tag:int) -> bool:
+    "Tell whether a tag holds several values."
+    return isinstance(tags.get(tag), tuple)
+
+
+def is_whole(value:object, least:int) -> bool:
+    "Tell whether a value of a tag is a whole number, no smaller than it may be."
+    return isinstance(value, int) and value >= least
 
 
 def numbers_in(tags:ImageFileDirectory_v2, tag:int, default:float) -> tuple:
@@ -557,6 +617,8 @@ def check_page(page:Page) -> None:
 
 # %% ../nbs/appendix/pictures.ipynb #pi000035
 max_block = 170_000_000  # bytes; Pillow takes more rows of bytes for an attack
+most_blocks = 100_000
+margin = 4096  # points by which a tile may be larger than the picture
 
 
 @dataclass
@@ -574,20 +636,44 @@ class Blocks:
         tags = page.tags
         is_tiled = 322 in tags
         offsets = numbers_in(tags, 324 if is_tiled else 273, 0)
-        width = tags[322] if is_tiled else page.width
-        height = tags[323] if is_tiled else min(tags.get(278, page.height), page.height)
+        width = tags.get(322, page.width)
+        height = tags.get(323, page.height) if is_tiled else min(tags.get(278, page.height), page.height)
         bands = 1 if page.is_separate else page.bands
         whole = height * -(-width * bands * page.bits[0] // 8)
-        if whole > max_block and page.compression != 1:
-            raise TooLarge(
-                f"one strip or tile unpacks to {whole:,} bytes, more than {max_block:,}; save it in smaller ones"
-            )
         sizes = numbers_in(tags, 325 if is_tiled else 279, whole)
-        blocks = cls(width, height, offsets, sizes if len(sizes) == len(offsets) else (whole,) * len(offsets), bands)
-        wanted = -(-page.width // width) * -(-page.height // height) * (page.bands // bands)
-        if len(offsets) != wanted or 0 in blocks.offsets:
-            raise InputError(f"it should have {wanted} strips or tiles and names {len(offsets)}, or some are missing")
-        return blocks
+        return cls(width, height, offsets, sizes if len(sizes) == len(offsets) else (whole,) * len(offsets), bands)
+
+    def wanted(self, page:Page) -> int:
+        "Return how many of them cover the page."
+        return -(-page.width // self.width) * -(-page.height // self.height) * (page.bands // self.bands)
+
+    def bytes_unpacked(self, page:Page) -> int:
+        "Return how many bytes each of them has when it is unpacked."
+        return self.height * -(-self.width * self.bands * page.bits[0] // 8)
+
+
+def check_blocks(page:Page, size:int) -> None:
+    "Refuse strips or tiles that make more work than the picture, in a file of so many bytes."
+    if {273, 322} <= set(page.tags):
+        raise InputError("it is cut into strips and into tiles; save it anew")
+    blocks = Blocks.of(page)
+    wanted = blocks.wanted(page)
+    each = blocks.bytes_unpacked(page)
+    count = len(blocks.offsets)
+    if each > max_block and page.compression != 1 and not page.is_for_pillow:
+        raise TooLarge(f"one strip or tile unpacks to {each:,} bytes, more than {max_block:,}; save it in smaller ones")
+    is_beyond = max(blocks.width - page.width, blocks.height - page.height) >= margin
+    if is_beyond or wanted > most_blocks or wanted * each > 2 * max_bytes:
+        raise TooLarge(
+            f"its {wanted:,} strips or tiles of {blocks.width} x {blocks.height} pixels are far more than its picture; "
+            "save it in others"
+        )
+    is_short = count < wanted or 0 in blocks.offsets
+    if count > wanted or (is_short and not page.is_for_pillow):
+        raise InputError(f"it should have {wanted} strips or tiles and names {count}, or some are missing")
+    # They lie side by side: where they share their bytes, a small file makes long work.
+    if sum(blocks.sizes) > 2 * size + wanted * each:
+        raise InputError("its strips or tiles have more bytes than the file; save it anew")
 
 
 def samples_of_tiff(file:BinaryIO, page:Page) -> Samples:
@@ -665,8 +751,11 @@ def loose_bits(rows:np.ndarray, bits:int, count:int) -> np.ndarray:
 # %% ../nbs/appendix/pictures.ipynb #pi0000a2
 # A drive of Windows has one letter.
 address_form = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
-web_protocols = ("http", "https", "ftp")
+store_protocols = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "hf", "oss", "oci", "memory")
 archive_protocols = ("zip", "tar", "libarchive")
+cache_protocols = ("simplecache", "filecache", "blockcache")  # keep what they bring from a store
+web_protocols = ("http", "https", "ftp")
+known_protocols = (*store_protocols, *archive_protocols, *cache_protocols, *web_protocols)
 allow_urls_name = "SIAMESE_NBDEV_ALLOW_URLS"  # environment variable, "1" to read pictures from the web
 most_address_bytes = 500_000_000  # of one picture
 
@@ -684,11 +773,25 @@ def local_part(path:str) -> tuple[str, str|None]:
     return head + mark, outer
 
 
+def protocols_of(address:str) -> list[str]:
+    "Name every kind of place that an address leads through; a file of this machine at its end is none."
+    parts = address.split("::")
+    if local_part(address)[1] is not None:
+        parts.pop()
+    return [part.partition("://")[0].lower() for part in parts]
+
+
 def check_address(address:str, allow_urls:bool=False) -> None:
-    "Refuse addresses of the web unless that is allowed, and those that only disguise a path of this machine."
-    protocols = [part.partition("://")[0].lower() for part in address.split("::") if "://" in part]
+    "Refuse all but stores, archives and caches that we list, and the web unless it is allowed."
+    protocols = protocols_of(address)
     if {"file", "local"} & set(protocols):
         raise InputError(f"Expected a path or an address elsewhere, got {address}; give the path itself")
+    unknown = [protocol for protocol in protocols if protocol not in known_protocols]
+    if unknown:
+        raise InputError(
+            f"Expected an address of {', '.join(known_protocols)}, got {unknown[0]} in {address}; "
+            "copy its pictures into a folder, or read them yourself and give them as arrays"
+        )
     is_allowed = allow_urls or os.environ.get(allow_urls_name) == "1"
     if set(web_protocols) & set(protocols) and not is_allowed:
         raise InputError(
@@ -736,15 +839,17 @@ def files_of(address:str) -> tuple[Any, str]:
     "Return fsspec's file system for an address, and the path in it."
     from fsspec.core import url_to_fs
 
+    sign = ()
+    front, file = local_part(address)
+    if file is not None:
+        check_there(Path(file))
+        found = os.stat(file)
+        sign = (found.st_size, found.st_mtime_ns)
+        address = front + os.path.abspath(file)  # fsspec takes a name of letters alone for a protocol
     inner, _, outer = address.partition("::")
     protocol, _, _ = inner.partition("://")
     if not outer or protocol not in archive_protocols:
         return url_to_fs(address)
-    sign = ()
-    if not is_address(outer):
-        found = os.stat(outer)
-        sign = (found.st_size, found.st_mtime_ns)
-        outer = os.path.abspath(outer)
     files = opened_archive(f"{protocol}://::{outer}", sign, os.getpid())
     return files, files._strip_protocol(inner)
 

@@ -27,7 +27,7 @@ from siamese_nbdev.encoders import (
 from siamese_nbdev.files import find_file, read_json, switching
 from siamese_nbdev.manifests import name_some
 from siamese_nbdev.pipeline import metrics_table
-from siamese_nbdev.server import Desk, Rules, make_app, need_model, need_packages, places_of
+from siamese_nbdev.server import Desk, Rules, make_app, name_for_others, need_model, need_packages, places_of
 from siamese_nbdev.stores import Gallery, engine_at
 from siamese_nbdev.verification import Threshold, check_threshold, load_threshold, noted_values, say_errors
 
@@ -150,7 +150,7 @@ def card_of(opened:Opened, run:Path|None, address:str) -> str:
     what = (
         f"# A network for image similarity\n\nImages of {height} x {width} pixels become vectors of "
         f"{network.embedding_size:,} numbers; the closer two vectors, the more alike the images. Backbone "
-        f"`{config['backbone']}`, pooling `{config['pool']}`, head `{config['head']}`. Fingerprint "
+        f"`{name_for_others(config['backbone'])}`, pooling `{config['pool']}`, head `{config['head']}`. Fingerprint "
         f"`{network.model_id()}`."
     )
     use = (

@@ -40,7 +40,7 @@ from siamese_nbdev.embeddings import EmbeddingSet, embed_batch, embed_images
 from siamese_nbdev.encoders import is_encoder_alone, open_encoder
 from siamese_nbdev.files import replacing
 from siamese_nbdev.galleries import is_missing, picture_of
-from siamese_nbdev.pictures import image_formats, known_formats, read_page, reason_of, silence
+from siamese_nbdev.pictures import image_formats, open_picture, read_page, reason_of, silence
 from siamese_nbdev.pipeline import noted_threshold, read_presence
 from siamese_nbdev.runtime import evaluating
 from siamese_nbdev.storage import check_same_model, find_set
@@ -280,24 +280,25 @@ def check_upload(content:bytes, rules:Rules) -> str:
         with silence:
             page = read_page(io.BytesIO(content))
             if page is not None:
-                return check_points(page.width, page.height, "TIFF", rules)
-            with Image.open(io.BytesIO(content), formats=known_formats()) as picture:
-                return check_points(picture.width, picture.height, str(picture.format), rules)
+                check_points(page.width, page.height, rules)
+                return "TIFF"
+            with open_picture(io.BytesIO(content), lambda width, height: check_points(width, height, rules)) as picture:
+                return str(picture.format)
     except Exception as error:  # of any decoder
         is_bomb = isinstance(error, Image.DecompressionBombError)  # Pillow's own limit may be another one
         why = f"it has more than {rules.max_pixels:,} pixels; make it smaller first" if is_bomb else reason_of(error)
         raise InputError(f"Expected a picture that can be read, got {len(content):,} bytes: {why}") from error
 
 
-def check_points(width:int, height:int, kind:str, rules:Rules) -> str:
-    "Refuse too many points; returns the kind of picture."
+def check_points(width:int, height:int, rules:Rules) -> None:
+    "Refuse too many points."
     if width * height > rules.max_pixels:
         raise InputError(f"it has {width} x {height} pixels, more than {rules.max_pixels:,}; make it smaller first")
-    return kind
 
 
 def without_paths(words:str) -> str:
     "Write a sentence without the paths in it."
+    words = words[:2000]  # a long run of letters takes the square of its length
     return re.sub(r"(?<![\w<])(?:[A-Za-z]:)?[\w.~+-]*(?:[\\/][\w.~+-]+)+[\\/]?", "(a file here)", words)
 
 # %% ../nbs/appendix/server.ipynb #sv000031
@@ -451,8 +452,11 @@ class Desk:
 
 def columns_to_show(gallery:Any) -> dict[str, list[str]]:
     "Name the columns with few values by which callers may filter, without those that hold paths."
-    columns = gallery.columns()
-    return {name: found for name, found in columns.items() if without_paths(str(found)) == str(found)}
+
+    def is_path(value:object) -> bool:
+        return without_paths(str(value)) != str(value)
+
+    return {name: found for name, found in gallery.columns().items() if not any(map(is_path, found))}
 
 # %% ../nbs/appendix/server.ipynb #sv000053
 @dataclass(eq=False)
@@ -611,6 +615,8 @@ def read_there(file:Path) -> np.ndarray:
         return read_image(file)
     except OSError:
         raise Refusal(404, "Expected a picture whose file is there, got one whose file is gone") from None
+    except InputError:  # it names the file
+        raise Refusal(422, "Expected a picture that can be read, got one whose file is none; take it out") from None
 
 # %% ../nbs/appendix/server.ipynb #sv000057
 def list_pictures(desk:Desk, start:int, count:int, where:str) -> dict:
@@ -744,6 +750,13 @@ def restore_picture(desk:Desk, name:str) -> dict:
     return dict(images=len(desk.gallery))
 
 
+def name_for_others(backbone:str) -> str:
+    "Name a backbone for others: where its folder lies is nobody's business."
+    is_on_hub = backbone.lower().startswith(("hf-hub:", "hf_hub:"))
+    is_folder = backbone.lower().startswith("local-dir:") or "/" in backbone or "\\" in backbone
+    return "a network of its own" if is_folder and not is_on_hub else backbone
+
+
 def about(desk:Desk) -> dict:
     "Say what is served: the collection, its network, where near ends, and what is allowed."
     desk.look_again()
@@ -752,7 +765,8 @@ def about(desk:Desk) -> dict:
     if desk.threshold is not None:
         limits.append(pair_limit(desk.threshold))
     config = getattr(desk.model, "config", {})
-    network = dict(name=str(config.get("backbone", "an encoder")), image_size=desk.image_size, id=desk.model_id[:12])
+    name = name_for_others(str(config.get("backbone", "an encoder")))
+    network = dict(name=name, image_size=desk.image_size, id=desk.model_id[:12])
     return dict(
         title=desk.title,
         images=images,
@@ -1904,6 +1918,9 @@ def need_model(model:object, folder:Path|None) -> tuple[Any, Path|None]:
     return load_model(place), place
 
 # %% ../nbs/appendix/server.ipynb #sv000081
+HEAD_SECONDS = 10 # within which the head of a request must have arrived
+
+
 def check_listening(host:str, rules:Rules) -> None:
     "Refuse to listen beyond this machine without a token."
     if not is_this_machine(host) and not rules.token:
@@ -1951,5 +1968,36 @@ def serve_until_stopped(app:"FastAPI", listening:socket.socket) -> None:
         timeout_keep_alive=10,
         timeout_graceful_shutdown=5,
         ws="none",
+        http=prompt_protocol(),
     )
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def prompt_protocol(seconds:float=HEAD_SECONDS) -> type[asyncio.Protocol]:
+    "Return uvicorn's way to read requests, with an end to waiting: it would wait for ever for a first line."
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    base:Any = AutoHTTPProtocol  # one of two classes, by what is installed
+
+    class PromptProtocol(base):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.clock = self.loop.call_later(seconds, transport.close)
+
+        def data_received(self, data):
+            if self.clock is None:  # a second request on the same connection
+                self.clock = self.loop.call_later(seconds, self.transport.close)
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:  # the head of a request is there
+                self.stop_clock()
+
+        def connection_lost(self, exc):
+            self.stop_clock()
+            super().connection_lost(exc)
+
+        def stop_clock(self):
+            if self.clock is not None:
+                self.clock.cancel()
+            self.clock = None
+
+    return PromptProtocol

@@ -1,5 +1,6 @@
 "Pictures in a bucket and in an archive go through the whole library, and nothing of their addresses is misread."
 import http.server
+import json
 import threading
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fsspec.registry import known_implementations
 from PIL import Image
 
 from siamese_nbdev.checks import InputError
@@ -24,6 +26,7 @@ from siamese_nbdev.data import (
 from siamese_nbdev.embeddings import EmbeddingSet, embed_images
 from siamese_nbdev.manifests import content_keys, file_keys, signs_of
 from siamese_nbdev.model import SiameseNet
+from siamese_nbdev.pictures import facts_of, is_address, known_protocols, web_protocols
 from siamese_nbdev.retrieval import search
 from siamese_nbdev.training import fit, resume
 from siamese_nbdev.verification import verify_pair
@@ -199,3 +202,51 @@ def test_the_web_is_asked_where_the_user_allows_it(folder, monkeypatch):
         assert len(embed_images(small_network(), listed, out="runs/web", progress=False)) == 2
     finally:
         server.shutdown()
+
+
+def test_only_listed_kinds_of_place_are_asked(folder, monkeypatch):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_port
+    # A list of references may hold templates, which fsspec renders, and addresses of the web.
+    refs = dict(version=1, templates=dict(u="{{ 'http' }}"), refs={"a.jpg": [f"http://127.0.0.1:{port}/ann.png"]})
+    (folder / "refs.json").write_text(json.dumps(refs))
+    (folder / "reference").write_text(json.dumps(refs))
+    others = sorted(name for name in set(known_implementations) - set(known_protocols) if is_address(f"{name}://"))
+    assert {"reference", "webhdfs", "github", "sftp", "smb", "dask", "local", "file", "dir", "data"} <= set(others)
+    addresses = [f"{name}://127.0.0.1:{port}/ann.png" for name in others]
+    addresses += [f"simplecache::{address}" for address in addresses]
+    addresses += [f"zip://a.png::{address}" for address in addresses]
+    addresses += [f"zip://a.png::{name}::photos.zip" for name in others]
+    addresses += ["reference://a.jpg::refs.json", "REFERENCE://a.jpg::refs.json", "filecache::reference://a.jpg::refs.json"]
+    addresses += ["generic::memory://photos/a/0.png"]
+    try:
+        for allowed in ("0", "1"):  # the web is another matter
+            monkeypatch.setenv("SIAMESE_NBDEV_ALLOW_URLS", allowed)
+            for address in addresses:
+                for ask in (read_image, facts_of):
+                    with pytest.raises(InputError, match="copy its pictures|give the path itself"):
+                        ask(address)
+        monkeypatch.setenv("SIAMESE_NBDEV_ALLOW_URLS", "0")
+        for name in web_protocols:
+            for front in ("", "simplecache::", "zip://a.png::", "blockcache::zip://a.png::"):
+                with pytest.raises(InputError, match="allow_urls=True"):
+                    read_image(f"{front}{name}://127.0.0.1:{port}/ann.png")
+        assert not server.asked
+    finally:
+        server.shutdown()
+    # At the end of a chain, a file is a file, whatever it is called.
+    with pytest.raises(InputError, match="not a zip file"):
+        read_image("simplecache::zip://a.png::reference")
+
+
+def test_archives_behind_other_places(folder):
+    manifest_of("bucket", folder)
+    manifest_of("archive", folder)
+    bucket = fsspec.filesystem("memory")
+    bucket.pipe("/photos.zip", (folder / "photos.zip").read_bytes())
+    expected = read_image("photos/a/0.png")
+    for address in ("zip://a/0.png::memory://photos.zip", "simplecache::memory://photos/a/0.png",
+                    "simplecache::zip://a/0.png::photos.zip", "zip://a/0.png::simplecache::memory://photos.zip"):
+        assert np.array_equal(read_image(address), expected), address

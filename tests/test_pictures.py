@@ -19,11 +19,14 @@ import pytest
 import tifffile
 import torch
 from PIL import Image, ImageCms
+from PIL.BmpImagePlugin import DibImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from siamese_nbdev import pictures
 from siamese_nbdev.checks import InputError
 from siamese_nbdev.data import check_images, read_image
 from siamese_nbdev.pictures import pixels_of
+from siamese_nbdev.server import Rules, check_upload
 
 # Every picture is 3 rows of 4 points, so that none of its sides can be mistaken for another, or for bands.
 shape = (3, 4)
@@ -98,12 +101,12 @@ def lying(points, orientation):
 
 
 def tiff(path, tags, data, order="<", big=False):
-    "Write a TIFF file by hand: one strip, tags given as {number: (type, values)}."
+    "Write a TIFF file by hand: one strip, tags given as {number: (type, values)}; None leaves a usual one out."
     sizes = {1: "B", 2: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 11: "f", 12: "d", 16: "Q"}
     head, count, entry = (16, "Q", 20) if big else (8, "H", 12)
     room = 8 if big else 4
     tags = {259: (3, [1]), 273: (4, [head]), 279: (4, [len(data)])} | tags
-    tags = dict(sorted(tags.items()))
+    tags = {number: value for number, value in sorted(tags.items()) if value}
     directory_at = head + len(data) + len(data) % 2
     extra_at = directory_at + struct.calcsize(order + count) + len(tags) * entry + room
     extra, entries = b"", b""
@@ -1269,6 +1272,134 @@ def test_memory_stays_near_the_picture(tmp_path):
     said = subprocess.check_output([sys.executable, "-c", peak, str(bomb), str(pages), str(clear)], text=True)
     for path, most, megabytes in zip((bomb, pages, clear), (20, 100, 300), said.split(), strict=True):
         assert float(megabytes) < most, f"{path.name} took {megabytes} MB"
+
+
+def text(words):
+    "Return a tag of text."
+    return 2, [*words.encode(), 0]
+
+
+tiles_alone = {273: None, 278: None, 279: None, 324: (4, [8]), 325: (4, [99])}
+# Tags that hold text, or numbers that nobody expects: {name: tags}
+hostile_tags = {
+    "bands without end": {277: (4, [40_000_000])},
+    "bands below zero": {277: (9, [-1])},
+    "bands of text": {277: text("999")},
+    "width of text": {256: text("999"), 257: (4, [200_000_000])},
+    "height of text": {257: text("999"), 256: (4, [200_000_000])},
+    "width of bytes": {256: (1, [200, 200, 200]), 257: (4, [200_000_000])},
+    "both of text": {256: text("9"), 257: text("9")},
+    "width below zero": {256: (9, [-4])},
+    "width of nothing": {256: (4, [0])},
+    "decimal width": {256: (12, [1e300])},
+    "width of no number": {256: (11, [float("nan")])},
+    "bits without end": {258: (4, [4_000_000_000])},
+    "bits below zero": {258: (8, [-8])},
+    "bits of text": {258: text("8" * 1000)},
+    "compression of text": {259: text("1" * 100_000)},
+    "meaning of text": {262: text("1" * 100_000)},
+    "rows of text": {258: (3, [16]), 278: text("3")},
+    "rows below zero": {258: (3, [16]), 278: (9, [-3])},
+    "no rows": {258: (3, [16]), 278: (4, [0])},
+    "offsets of text": {258: (3, [16]), 273: text("8")},
+    "offsets below zero": {258: (3, [16]), 273: (9, [-8])},
+    "sizes below zero": {258: (3, [16]), 279: (9, [-1])},
+    "tiles of text": {258: (3, [16]), 322: text("16"), 323: (4, [16])} | tiles_alone,
+    "tiles without end": {258: (3, [1]), 322: (4, [1 << 30]), 323: (4, [1])} | tiles_alone,
+    "high tiles": {258: (3, [2]), 259: (3, [8]), 322: (4, [16]), 323: (4, [1 << 24])} | tiles_alone,
+    "tiles and strips": {258: (3, [16]), 278: (4, [1]), 273: (4, [8] * 9999), 322: (4, [16]), 323: (4, [16])},
+    "many strips": {258: (3, [1]), 278: (4, [3]), 273: (4, [8] * 50_000), 279: (4, [3] * 50_000)},
+    "range of text": {258: (3, [16]), 340: text("a" * 1000), 341: text("b")},
+    "predictor of text": {258: (3, [16]), 317: text("2" * 1000)},
+    "order of text": {258: (3, [16]), 266: text("2" * 1000)},
+    "planes of text": {258: (3, [16]), 284: text("2")},
+}
+given_up = """
+import resource, sys, tracemalloc
+from siamese_nbdev.checks import InputError
+from siamese_nbdev.pictures import read_pixels
+from siamese_nbdev.server import Rules, check_upload
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+tracemalloc.start()
+for path in sys.argv[1:]:
+    for look in (read_pixels, lambda path: check_upload(open(path, "rb").read(), Rules())):
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        try:
+            look(path)
+            said = "read"
+        except InputError as error:
+            said = str(error).replace(path, "")
+        print(tracemalloc.get_traced_memory()[1] - before, len(said), said)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits itself as other systems can")
+def test_hostile_tags_take_no_memory(tmp_path):
+    read_image(write_plain(tmp_path / "warm.tif"))
+    paths = []
+    for name, tags in hostile_tags.items():
+        paths.append(tmp_path / f"{name.replace(' ', '-')}.tif")
+        tiff(paths[-1], grey_tags(8) | tags, bytes(100))
+    files = [tmp_path / "warm.tif", *paths]
+    lines = subprocess.check_output([sys.executable, "-c", given_up, *map(str, files)], text=True).splitlines()
+    for number, line in enumerate(lines[2:]):
+        peak, length, said = line.split(" ", 2)
+        assert int(peak) < 8_000_000 and int(length) < 400, (paths[number // 2].name, line)
+        assert number % 2 or said != "read", paths[number // 2].name
+
+
+def write_plain(path):
+    "Write a grey picture of 16 bits."
+    tiff(path, grey_tags(16) | {281: (3, [65535])}, bytes(24))
+    return path
+
+
+@pytest.mark.parametrize("compression", [1, 8])
+def test_strips_that_share_their_bytes_are_refused(compression, tmp_path):
+    path = tmp_path / "shared.tif"
+    rows = 4000
+    content = bytes(8) if compression == 1 else zlib.compress(bytes(8))
+    tags = grey_tags(16) | {
+        257: (4, [rows]), 259: (3, [compression]), 273: (4, [8] * rows), 278: (4, [1]), 281: (3, [65535]),
+    }
+    tiff(path, tags | {279: (4, [len(content)] * rows)}, content)
+    assert read_image(path).shape == (rows, 4, 3), "little is shared"
+    tiff(path, tags | {279: (4, [400_000] * rows)}, content + bytes(400_000))
+    with pytest.raises(InputError, match="more bytes than the file"):
+        read_image(path)
+
+
+def test_an_icon_is_as_large_as_what_lies_in_it(tmp_path, monkeypatch):
+    within = io.BytesIO()
+    Image.new("RGB", (3000, 2000)).save(within, "PNG")
+    late = within.getvalue()  # Pillow believes the last of two heads
+    head = struct.pack(">4sLLBBBBB", b"IHDR", 16, 16, 8, 2, 0, 0, 0)
+    late = late[:8] + struct.pack(">L", 13) + head + struct.pack(">L", zlib.crc32(head)) + late[8:]
+    bitmap = io.BytesIO()
+    Image.new("RGB", (2000, 3000)).save(bitmap, "DIB")
+    monkeypatch.setattr(pictures, "max_pixels", 2_000_000)
+
+    def decoded(*_):
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(PngImageFile, "load", decoded)
+    monkeypatch.setattr(DibImageFile, "load", decoded)
+    for content in (within.getvalue(), late, bitmap.getvalue()):
+        entries = struct.pack("<4BHHLL", 16, 16, 0, 0, 1, 24, len(content), 22)
+        icon = b"\0\0\1\0\1\0" + entries + content
+        path = tmp_path / "a.ico"
+        path.write_bytes(icon)
+        with pytest.raises(InputError, match="more than 2,000,000"):
+            read_image(path)
+        with pytest.raises(InputError, match="more than 1,000,000"):
+            check_upload(icon, Rules(max_pixels=1_000_000))
+    path.write_bytes(b"\0\0\1\0" + struct.pack("<H", 60_000) + entries * 60_000)
+    with pytest.raises(InputError, match="an icon of 60,000 pictures"):
+        read_image(path)
+    path.write_bytes(b"\0\0\1\0\1\0" + entries)
+    with pytest.raises(InputError):
+        read_image(path)
 
 
 def test_large_pictures_take_turns(tmp_path, monkeypatch):

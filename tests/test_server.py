@@ -1,4 +1,5 @@
 "The server behind the page: what it answers, whom it refuses, what an upload may be, and what a kill leaves."
+import asyncio
 import base64
 import hashlib
 import io
@@ -30,7 +31,17 @@ from siamese_nbdev.cli import main
 from siamese_nbdev.model import load_model
 from siamese_nbdev.retrieval import Index
 from siamese_nbdev.serve import create_app, open_gallery
-from siamese_nbdev.server import need_packages, page_script, page_style, whole_page
+from siamese_nbdev.server import (
+    Refusal,
+    name_for_others,
+    need_packages,
+    page_script,
+    page_style,
+    prompt_protocol,
+    read_there,
+    whole_page,
+    without_paths,
+)
 from siamese_nbdev.verification import load_threshold
 
 pytest.importorskip("fastapi", reason='needs the extra: pip install "siamese-nbdev[serve]"')
@@ -287,6 +298,48 @@ def test_a_file_that_is_gone_is_said_without_its_path(tmp_path):
         assert "whose file is gone" in refusal(gone, 404)
 
 
+def test_a_damaged_file_is_said_without_its_name(tmp_path):
+    folder = tmp_path / "Anna Schmidt (HIV), 5"
+    with client_of(make_run(folder, images=1)) as client:
+        name = client.get("/images").json()["images"][0]["id"]
+        for file in (folder / "photos").rglob("*.png"):
+            file.write_bytes(b"no picture")
+        for answer in (client.get(f"/images/{name}"),
+                       client.post("/verify", files=dict(first=photo()), data=dict(second_id=name))):
+            words = refusal(answer, 422)
+            assert "take it out" in words and "HIV" not in words, words
+
+
+def test_a_file_with_blanks_and_signs_in_its_name(tmp_path, monkeypatch):
+    path = tmp_path / "Anna Schmidt (HIV).jpg"
+    path.write_bytes(b"no picture")
+    with pytest.raises(Refusal) as caught:
+        read_there(path)
+    assert caught.value.status == 422 and "Anna" not in str(caught.value) and "HIV" not in str(caught.value)
+
+
+def test_long_sentences_take_no_time():
+    started = time.perf_counter()
+    for words in ("a" * 1_000_000, "a/" * 500_000, "." * 1_000_000, "C:" * 500_000):
+        assert len(without_paths(words)) <= 2000
+    assert time.perf_counter() - started < 5
+
+
+def test_the_folder_of_a_backbone_is_named_to_nobody():
+    for name in ("local-dir:/home/ann/nets/x", "Local-Dir:nets", "/home/ann/x", r"C:\Users\ann\x", "timm/ann"):
+        assert name_for_others(name) == "a network of its own"
+    for name in ("tf_efficientnet_lite0", "hf-hub:timm/resnet18.a1_in1k", "own:Pyramid", "an encoder"):
+        assert name_for_others(name) == name
+
+
+def test_about_names_no_folder(made):
+    network = load_model(made / "model")
+    with client_of(made, model=network) as client:
+        network.config["backbone"] = "local-dir:/home/ann/nets/x"
+        answer = client.get("/about")
+    assert "nets" not in answer.text and answer.json()["network"]["name"] == "a network of its own"
+
+
 # ---------------------------------------------------------------- hostile uploads
 
 
@@ -311,6 +364,7 @@ hostile = {
     "EPS": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n",
     "a zip": b"PK\x03\x04" + bytes(100),
     "TIFF of nothing": b"II*\0\x08\0\0\0\0\0",
+    "an icon with a bomb": b"\0\0\1\0\1\0" + struct.pack("<4BHHLL", 16, 16, 0, 0, 1, 32, 1000, 22) + bomb(9_000, 9_000),
 }
 
 
@@ -505,6 +559,40 @@ class Served:
         "Return megabytes that the server holds."
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+
+async def nothing(scope, receive, send):
+    "Answer with nothing, but not at once."
+    await asyncio.sleep(0.5)
+    await send(dict(type="http.response.start", status=204, headers=[]))
+    await send(dict(type="http.response.body", body=b""))
+
+
+def test_connections_that_say_nothing_are_closed():
+    import uvicorn
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(nothing, lifespan="off", log_level="error", http=prompt_protocol(0.3))
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs=dict(sockets=[listening]), daemon=True)
+    thread.start()
+    whole = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    try:
+        for said in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"):
+            with socket.create_connection(listening.getsockname(), timeout=10) as silent:
+                silent.sendall(said)
+                assert silent.recv(100) == b"", said
+        with socket.create_connection(listening.getsockname(), timeout=10) as asking:
+            for _ in range(2):  # an answer may take longer than the head of a request
+                asking.sendall(whole[:9])
+                time.sleep(0.05)
+                asking.sendall(whole[9:])
+                assert asking.recv(100).startswith(b"HTTP/1.1 204")
+            asking.sendall(whole[:9])
+            assert asking.recv(100) == b""
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.mark.slow
