@@ -1151,7 +1151,8 @@ def is_found(font:"FontEntry") -> bool:
     from matplotlib.font_manager import FontProperties, findfont
 
     properties = FontProperties(family=[font.name])
-    return str(findfont(properties, fallback_to_default=False)) == font.fname
+    found = str(findfont(properties, fallback_to_default=False))
+    return os.path.realpath(found) == os.path.realpath(font.fname)  # an environment may lie behind a link
 
 
 many_scripts = re.compile("CJK|Noto Sans|Unicode|Han|Hei|Gothic|Song|Ming|Unifont|Symbol|Emoji")

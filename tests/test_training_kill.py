@@ -182,6 +182,7 @@ def check_equal(out, whole):
     pd.testing.assert_frame_equal(*histories, check_exact=True)
 
 
+@pytest.mark.slow
 def test_run_killed_three_times_ends_with_the_same_weights(data, whole, tmp_path):
     # Averaged weights, early stopping and a loss of the user's own; before the first checkpoint, while one is written,
     # inside an epoch.
