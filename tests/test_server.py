@@ -326,7 +326,7 @@ def test_long_sentences_take_no_time():
 
 
 def test_the_folder_of_a_backbone_is_named_to_nobody():
-    for name in ("local-dir:/home/ann/nets/x", "Local-Dir:nets", "/home/ann/x", r"C:\Users\ann\x", "timm/ann"):
+    for name in ("local-dir:/srv/ann/nets/x", "Local-Dir:nets", "/srv/ann/x", r"C:\Users\ann\x", "timm/ann"):
         assert name_for_others(name) == "a network of its own"
     for name in ("tf_efficientnet_lite0", "hf-hub:timm/resnet18.a1_in1k", "own:Pyramid", "an encoder"):
         assert name_for_others(name) == name
@@ -335,7 +335,7 @@ def test_the_folder_of_a_backbone_is_named_to_nobody():
 def test_about_names_no_folder(made):
     network = load_model(made / "model")
     with client_of(made, model=network) as client:
-        network.config["backbone"] = "local-dir:/home/ann/nets/x"
+        network.config["backbone"] = "local-dir:/srv/ann/nets/x"
         answer = client.get("/about")
     assert "nets" not in answer.text and answer.json()["network"]["name"] == "a network of its own"
 
