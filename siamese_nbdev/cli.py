@@ -173,7 +173,10 @@ def in_shell_words(text:str) -> str:
 
 
 def echo(text:object, err:bool=False) -> None:
-    "Print text with control characters escaped: names and notes in a folder may be a stranger's, and move a cursor."
+    """Print text for people with control characters escaped: names and notes may be a stranger's, and move a cursor.
+
+    JSON is printed as it is: it escapes them by rules of its own.
+    """
     typer.echo("".join(map(visible, str(text))), err=err)
 
 
@@ -334,7 +337,7 @@ def labels_command(
         raise InputError(f"Expected a finished run, got {out} without an index; {how_to_finish(out)}")
     suspects = need_labels(images.suspects)
     if as_json:
-        echo(suspects.to_json(orient="records", indent=1))
+        typer.echo(suspects.to_json(orient="records", indent=1))
     elif len(suspects):
         echo(in_columns(suspects, index=False))
     else:
@@ -687,7 +690,7 @@ def search_command(
     if limit.reason:
         say(limit.in_words(hits, queries))
     if as_json:
-        echo(hits.to_json(orient="records", indent=1))
+        typer.echo(hits.to_json(orient="records", indent=1))
         return
     columns = [*(["query"] if len(queries) > 1 else []), "rank", "distance", *(["near"] if "near" in hits else [])]
     if len(hits):
@@ -819,7 +822,7 @@ def evaluate_command(
     scores = evaluate_retrieval(queries, answers, metric=metric, over=divided_by(embeddings))
     say_who_asked(scores)
     if as_json:
-        echo(json.dumps(scores.to_dict("index"), indent=1))
+        typer.echo(json.dumps(scores.to_dict("index"), indent=1))
     else:
         echo(in_columns(scores, columns=["value", "low", "high"]))
 
@@ -1145,7 +1148,7 @@ def index_info_command(
         )
         columns = opened.columns()
     if as_json:
-        echo(json.dumps(facts | dict(columns=columns), indent=1))
+        typer.echo(json.dumps(facts | dict(columns=columns), indent=1))
         return
     echo("\n".join(f"{name}: {fact}" for name, fact in facts.items()))
     for name, values in columns.items():

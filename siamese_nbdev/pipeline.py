@@ -1820,11 +1820,11 @@ def execute_plan(
 def carry_out(plan:Plan, say:Say) -> Results:
     "Do what a plan says; for whoever holds the lock of its folder."
     comparison = read_comparison(plan.out) if plan.is_labelled else None
-    is_measured = comparison is not None or not plan.is_labelled
-    images = read_index(plan) if is_measured else None
-    if images is None:
+    images = read_index(plan)
+    is_to_compare = plan.is_labelled and comparison is None
+    if is_to_compare or images is None:
         check_asked(plan)
-    if not is_measured:
+    if is_to_compare:
         comparison = compare_networks(
             plan.images,
             plan.out,
@@ -1834,7 +1834,7 @@ def carry_out(plan:Plan, say:Say) -> Results:
             predicted=plan.predicted,
             say=say,
         )
-    images = images or read_index(plan) or build_index(plan, comparison, say)
+    images = images or build_index(plan, comparison, say)
     return results_of(plan, comparison, images)
 
 
