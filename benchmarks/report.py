@@ -49,13 +49,13 @@ def processor_name() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def machine() -> str:
-    "Describe where the numbers come from."
+def machine(threads: int | None = None) -> str:
+    "Describe where the numbers come from; with how many threads, unless it is those of this process."
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     version = torch.__version__.split("+")[0]
     return (
         f"Machine: {os.cpu_count()} cores ({processor_name()}), {gpu}; Python {platform.python_version()}, "
-        f"torch {version} with {counted(torch.get_num_threads(), 'thread')}; {platform.system()}."
+        f"torch {version} with {counted(threads or torch.get_num_threads(), 'thread')}; {platform.system()}."
     )
 
 
@@ -131,9 +131,9 @@ def peer_update(model: nn.Module, rate: float) -> Callable[[tuple[Tensor, Tensor
     return update
 
 
-def finish(title: str, parts: list[str], out: Path | None) -> None:
-    "Print a result and, if wished, write it to a file."
-    text = "\n\n".join([f"# {title}", *parts, machine()]) + "\n"
+def finish(title: str, parts: list[str], out: Path | None, threads: int | None = None) -> None:
+    "Print a result and, if wished, write it to a file; `threads` are those of the child that measured, if it was one."
+    text = "\n\n".join([f"# {title}", *parts, machine(threads)]) + "\n"
     print("\n" + text)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -166,7 +166,7 @@ def main(arguments: Namespace) -> None:
         f"{measured['images']} pedestrians of 64 x 128 pixels, tf_efficientnet_lite0, one thread; medians of "
         f"{arguments.rounds} rounds in turns. Share of torch's CPU time from files: {'; '.join(shares)}."
     )
-    finish("Runtimes", [text, table(head, rows)], arguments.out)
+    finish("Runtimes", [text, table(head, rows)], arguments.out, threads=1)
 
 
 if __name__ == "__main__":

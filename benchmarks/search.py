@@ -191,7 +191,7 @@ def memory_row(count: int) -> list:
             part = vectors[start:start + 100_000]
             part[:] = random_vectors(len(part), start)
         vectors.flush()
-        embedding_set(vectors, "gallery").describe(Path(folder))  # the vectors stand there already
+        embedding_set(vectors, "gallery").write(Path(folder), Path(folder), stored=True)
         del vectors, part
         seen = in_child(__file__, "--child", folder)
     above = seen["peak"] - seen["data"] - seen["libraries"]

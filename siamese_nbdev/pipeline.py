@@ -1608,7 +1608,7 @@ def train_or_resume(recipe:str, contest:Contest) -> "tuple[SiameseNet, pd.DataFr
     if (folder / "run.json").exists():
         from siamese_nbdev.training import resume
 
-        return resume(folder)
+        return resume(folder, trackers=())  # a run logs nowhere, whatever its notes say
     model = new_network(contest.image_size, contest.options, recipe)
     epochs = contest.epochs_of(recipe)
     rate = recipes[recipe].learning_rate

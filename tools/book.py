@@ -1,10 +1,11 @@
 """Execute pages in full and save their outputs: `python tools/book.py [--all] [nbs/04_training.ipynb ...]`.
 
 Without names, the pages that are out of date are executed, two at a time, in reading order; each is saved when it is
-done, so an interrupted book goes on where it was stopped. A page notes in its metadata what it was executed with: the
-digest of its code, of the package's code that it uses and of the network that pages share, versions, processor and
-minutes. `--all` executes every page, names execute these, `--stale` only lists what is out of date, and `--fold` only
-folds the machinery away.
+done, so an interrupted book goes on where it was stopped. A page notes in its metadata what it was executed with:
+digests of its code, of the package's code that it uses, of what it reads from `benchmarks/results` and of the network
+that pages share, versions, processor and minutes; a last digest seals these together with the outputs. `--all`
+executes every page, names execute these, `--stale` only lists what is out of date, and `--fold` only folds the
+machinery away. The index, which quotes the other pages, follows whatever was executed.
 """
 import base64
 import hashlib
@@ -13,6 +14,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -40,21 +42,77 @@ def pages() -> list[Path]:
 # What a page was executed with
 
 
+def code_cells(notebook: dict) -> list[str]:
+    "Return the code of a page, cell by cell."
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def own_digest(cells: list[str]) -> str:
+    "Return a digest of a page's code; of functions whose source it prints every letter counts."
+    shown = set(re.findall(r"getsource\((\w+)\)", "\n".join(cells)))
+    printed = [cell for cell in cells if shown & set(re.findall(r"^def (\w+)", cell, re.M))]
+    return reach.digest_of([*map(reach.code_digest, cells), *printed])
+
+
+def results_digest(cells: list[str]) -> str:
+    "Return a digest of the saved results of benchmarks that a page names; empty where it reads none."
+    code = "\n".join(cells)
+    if "benchmarks/results" not in code:
+        return ""
+    files = sorted((top / "benchmarks" / "results").glob("*.md"))
+    named = [file for file in files if f'"{file.stem}"' in code or f"results/{file.name}" in code]
+    return reach.digest_of([file.read_text(encoding="utf-8") for file in named])
+
+
+def quoted_digest(notebook: dict) -> str:
+    "Return a digest of what the index quotes, the notes of all other pages; empty for these."
+    if "rglob(\"*.ipynb\")" not in "\n".join(code_cells(notebook)):
+        return ""
+    return reach.digest_of([str(noted(read(page)).get("seal")) for page in pages() if page.stem != "index"])
+
+
 def state(notebook: dict) -> dict[str, str]:
-    "Say what a page would be executed with now: digests of its code and of the package's code that it reaches."
-    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    own = reach.digest_of([reach.code_digest(cell) for cell in code])
-    return dict(code=own, package=reach.package_digest("\n".join(code)))
+    "Say what a page would be executed with now: digests of its code, and of what it reaches, reads and quotes."
+    cells = code_cells(notebook)
+    modules = reach.package_digests(cells)
+    package = " ".join(f"{module}:{digest}" for module, digest in modules.items())
+    read_too = dict(results=results_digest(cells), quoted=quoted_digest(notebook))
+    return dict(code=own_digest(cells), package=package) | {name: value for name, value in read_too.items() if value}
+
+
+def read(page: Path) -> dict:
+    "Read a notebook."
+    return json.loads(page.read_text(encoding="utf-8"))
+
+
+def noted(notebook: dict) -> dict:
+    "Return the note of a page's last execution; empty where it has none."
+    return notebook["metadata"].get("executed", {})
+
+
+def seal(notebook: dict, note: dict) -> str:
+    "Return one digest of a note and of the outputs that it stands for, so that neither is changed without the other."
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    outputs = json.dumps([cell["outputs"] for cell in cells], sort_keys=True)
+    plain = json.loads(outputs, object_hook=lambda each: {name: joined(value) for name, value in each.items()})
+    kept = {name: value for name, value in note.items() if name != "seal"}
+    return reach.digest_of([json.dumps([plain, kept], sort_keys=True)])
+
+
+def joined(value: object) -> object:
+    "Join the lines into which notebooks part a text."
+    is_lines = isinstance(value, list) and all(isinstance(line, str) for line in value)
+    return "".join(value) if is_lines else value
 
 
 def uses_shared_network(notebook: dict) -> bool:
     "Tell whether a page loads the network that pages share."
-    return "demo_model(" in "\n".join("".join(cell["source"]) for cell in notebook["cells"])
+    return "demo_model(" in "\n".join(code_cells(notebook))
 
 
 def network_digest() -> str:
-    "Return the digest of the weights that pages share; empty where they are not there."
-    files = sorted(shared_network.rglob("*.safetensors"))
+    "Return the digest of the weights that pages share and of their history; empty where they are not there."
+    files = sorted([*shared_network.rglob("*.safetensors"), *shared_network.parent.glob("history.csv")])
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16] if files else ""
 
 
@@ -66,42 +124,70 @@ def processor() -> str:
     return f"{found[1].strip() if found else platform.machine()}, {os.cpu_count()} cores"
 
 
-def executed_with(notebook: dict, seconds: float) -> dict:
-    "Return the note that a page carries in its metadata."
-    versions = {name: metadata.version(name) for name in ("torch", "timm", "numpy", "scikit-learn")}
-    note = dict(**state(notebook), versions=versions, processor=processor(), minutes=round(seconds / 60, 1))
-    if uses_shared_network(notebook):
-        note["network"] = network_digest()
-    return note
+def circumstances(notebook: dict) -> dict:
+    "Return what a page is executed with: its state, versions, processor, and the network that pages share."
+    versions = {name: metadata.version(name) for name in ("torch", "timm", "numpy", "pandas", "scikit-learn")}
+    note = dict(**state(notebook), versions=versions, processor=processor())
+    return note | (dict(network=network_digest()) if uses_shared_network(notebook) else {})
 
 
-def is_old(notebook: dict) -> bool:
-    "Tell whether saved outputs are of other code than there is now."
-    noted = notebook["metadata"].get("executed", {})
-    has_code = any(cell["cell_type"] == "code" for cell in notebook["cells"])
-    return has_code and any(noted.get(name) != value for name, value in state(notebook).items())
+def differences(notebook: dict) -> Iterator[str]:
+    "Say what has changed since a page was executed."
+    note, now = noted(notebook), state(notebook)
+    if not note:
+        yield "it was never executed by tools/book.py"
+        return
+    if note.get("code") != now["code"]:
+        yield "its code has changed"
+    pairs = set(note.get("package", "").split()) ^ set(now["package"].split())
+    if changed := sorted({pair.partition(":")[0] for pair in pairs}):
+        yield f"what it uses of {', '.join(changed)} has changed"
+    if note.get("results") != now.get("results"):
+        yield "the results of benchmarks that it shows have changed"
+    if note.get("quoted") != now.get("quoted"):
+        yield "pages that it quotes were executed since"
+    if uses_shared_network(notebook) and not note.get("network"):
+        yield "its note does not say which network it loaded"
+    if note.get("seal") != seal(notebook, note):
+        yield "its outputs or its note were changed by something else than tools/book.py"
 
 
 def is_stale(page: Path) -> bool:
-    "Tell whether a page's saved outputs are of other code, or of another shared network, than there is now."
-    notebook = json.loads(page.read_text(encoding="utf-8"))
-    noted = notebook["metadata"].get("executed", {})
-    return is_old(notebook) or (uses_shared_network(notebook) and noted.get("network") != network_digest())
+    "Tell whether a page's saved outputs are old, or of another shared network than the one that lies here."
+    notebook = read(page)
+    if not code_cells(notebook):
+        return False
+    here = network_digest()
+    is_other = uses_shared_network(notebook) and here and noted(notebook).get("network") != here
+    return bool(is_other) or any(differences(notebook))
+
+
+def network_problems(networks: dict[str, list[str]]) -> Iterator[str]:
+    "Name the pages that show another network than most do."
+    if len(networks) > 1:
+        common = max(networks, key=lambda network: len(networks[network]))
+        others = [name for network, names in networks.items() if network != common for name in names]
+        yield f"pages show {len(networks)} shared networks; another than most on {', '.join(others)}: make book"
 
 
 def age_problems() -> Iterator[str]:
-    "Name the pages whose outputs are older than their code or than the code they reach, or of another network."
+    "Name the pages whose outputs are older than what they were made by, what has changed, and what to do."
     networks: dict[str, list[str]] = {}
     for page in pages():
-        notebook = json.loads(page.read_text(encoding="utf-8"))
-        name = str(page.relative_to(top))
-        if is_old(notebook):
-            yield f"{name}: its outputs are older than its code, or than the package's code that it reaches: make book"
-        if network := notebook["metadata"].get("executed", {}).get("network"):
+        name = page.relative_to(top).as_posix()
+        try:
+            notebook = read(page)
+            found = list(differences(notebook)) if code_cells(notebook) else []
+        except (SyntaxError, ValueError, KeyError) as error:
+            yield f"{name}: cannot be read ({error})"
+            continue
+        note = noted(notebook)
+        if found:
+            took = f"  # it took {note['minutes']} minutes" if "minutes" in note else ""
+            yield f"{name}: {'; '.join(found)}: python tools/book.py {name}{took}"
+        if network := note.get("network"):
             networks.setdefault(network, []).append(name)
-    if len(networks) > 1:
-        rarest = min(networks, key=lambda network: len(networks[network]))
-        yield f"pages show {len(networks)} shared networks; one only on {', '.join(networks[rarest])}: make book"
+    yield from network_problems(networks)
 
 
 # Outputs, as they are saved
@@ -169,12 +255,17 @@ def fold(notebook: dict) -> bool:
     return changed
 
 
+def write(notebook: dict, page: Path) -> None:
+    "Write a notebook as nbdev does."
+    text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False)
+    page.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
 def fold_page(page: Path) -> None:
     "Fold the machinery of a saved page."
-    notebook = json.loads(page.read_text(encoding="utf-8"))
+    notebook = read(page)
     if fold(notebook):
-        text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False)
-        page.write_text(text + "\n", encoding="utf-8", newline="\n")
+        write(notebook, page)
 
 
 def in_words(seconds: float) -> str:
@@ -192,30 +283,58 @@ def state_duration(notebook: dict, seconds: float) -> None:
             cell["source"] = duration.sub(rf"\g<1>{in_words(seconds)}\g<2>", cell["source"])
 
 
+def save(notebook: dict, page: Path) -> None:
+    "Save a page that was executed, cleaned and sealed; a page appears whole or not at all."
+    import nbformat
+    from nbdev.clean import nbdev_clean
+
+    beside = page.with_name(f"_{page.stem}_executed.ipynb")
+    try:
+        nbformat.write(notebook, beside)
+        nbdev_clean(str(beside))
+        cleaned = read(beside)
+        cleaned["metadata"]["executed"]["seal"] = seal(cleaned, noted(cleaned))
+        write(cleaned, beside)
+        os.replace(beside, page)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def check_whole(notebook: dict, before: dict, page: Path) -> None:
+    "Refuse outputs that would not be what they seem: data that were missing, code that changed meanwhile."
+    shown = json.dumps([cell.get("outputs", []) for cell in notebook["cells"]])
+    if "Skipped:" in shown:
+        raise SystemExit(f"{page.name} was not saved: it skips cells whose data are missing here (see its output)")
+    reach.forget()
+    if circumstances(read(page)) != before:
+        raise SystemExit(f"{page.name} was not saved: the page, the package or the network changed meanwhile")
+
+
 def execute(page: Path) -> None:
     "Run one page top to bottom in its own folder and save it, cleaned, with the note of what it ran with."
     import nbformat
     from nbclient import NotebookClient
-    from nbdev.clean import nbdev_clean
 
     notebook = nbformat.read(page, as_version=4)
+    before = circumstances(notebook)
     started = time.time()
     place = {"metadata": {"path": str(page.parent)}}
     NotebookClient(notebook, timeout=2400, kernel_name="python3", resources=place).execute()
     seconds = time.time() - started
+    check_whole(notebook, before, page)
     drop_progress(notebook)
     shrink_figures(notebook)
     fold(notebook)
     state_duration(notebook, seconds)
-    notebook.metadata["executed"] = executed_with(notebook, seconds)
-    nbformat.write(notebook, page)
-    nbdev_clean(str(page))
+    notebook.metadata["executed"] = dict(**before, minutes=round(seconds / 60, 1))
+    save(notebook, page)
     print(f"{page.relative_to(top)}: {seconds:.0f} s", flush=True)
 
 
 def execute_apart(page: Path) -> bool:
     "Execute a page in a process of its own, one thread each, and tell whether it succeeded."
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(top), *filter(None, [os.environ.get("PYTHONPATH")])])  # the package beside this script
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     environment.pop("MPLBACKEND", None)  # with a backend of its own a page would save no figure
     command = [sys.executable, __file__, "--here", str(page)]
     done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -224,8 +343,17 @@ def execute_apart(page: Path) -> bool:
 
 
 def train_shared_network() -> None:
-    "Render the pedestrians and train the network that pages share, before any page needs it."
-    subprocess.run([sys.executable, "-c", "from siamese_nbdev.training import demo_model; demo_model('.')"], check=True)
+    "Render the pedestrians and train the network that pages share, again where the code that makes them has changed."
+    made_by, code = shared_network.parent / "made_by", "from siamese_nbdev.training import demo_model; demo_model('.')"
+    now = json.dumps(reach.package_digests([code]))
+    is_other = not made_by.exists() or made_by.read_text(encoding="utf-8") != now
+    if shared_network.exists() and is_other:
+        print("The shared network here was trained by other code, or by nobody knows which: it is trained again")
+        shutil.rmtree(shared_network.parent)
+        shutil.rmtree(top / "data" / "pedestrians", ignore_errors=True)
+    environment = {**os.environ, "PYTHONPATH": str(top)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    made_by.write_text(now, encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:
@@ -242,18 +370,18 @@ def main(arguments: list[str]) -> int:
         for page in named or pages():
             fold_page(page)
         return 0
-    chosen = named or [page for page in pages() if "--all" in arguments or is_stale(page)]
     if "--stale" in arguments:
-        print("\n".join(str(page.relative_to(top)) for page in chosen))
+        print("\n".join(str(page.relative_to(top)) for page in pages() if is_stale(page)))
         return 0
     train_shared_network()
-    last = [page for page in chosen if page.stem == "index"]  # it quotes the minutes of the others
+    chosen = named or [page for page in pages() if "--all" in arguments or is_stale(page)]
+    last = [page for page in pages() if page.stem == "index" and chosen]  # it quotes the others
     first = [page for page in chosen if page not in last]
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(execute_apart, first))
     done += [execute_apart(page) for page in last]
     failed = [page.relative_to(top) for page, ok in zip(first + last, done, strict=True) if not ok]
-    print("\n".join(f"FAILED {name}" for name in failed) or f"{len(chosen)} pages are up to date")
+    print("\n".join(f"FAILED {name}" for name in failed) or f"{len(first + last)} pages were executed")
     return bool(failed)
 
 

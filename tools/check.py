@@ -110,6 +110,8 @@ def output_problems(output: dict) -> list[str]:
         found.append("a saved error")
     if path := private.search(text):
         found.append(path.group())
+    if "Skipped:" in text:
+        found.append("a cell that was skipped, since its data were missing")
     if re.search(r"warning:", text, re.I):
         found.append("a warning")
     if output.get("name") == "stderr" and "\\r" in text:

@@ -3,13 +3,13 @@
 `python tools/licences.py` prints the tables, `--write` puts them into THIRD_PARTY_LICENSES.md, `--check` looks whether
 that file names every requirement.
 
-`--all` prints a line for every package of requirements.txt instead, with what came along for others.
+`--all` prints a line for every package that is installed here instead, with what came along for others.
 """
 import configparser
 import re
 import sys
 from email.message import Message
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 top = Path(__file__).resolve().parent.parent
@@ -104,8 +104,7 @@ def main(options: list[str]) -> bool:
             print(f"{listing.name} and settings.ini differ in {', '.join(found)}: run tools/licences.py --write")
         return bool(found)
     if options == ["--all"]:
-        pinned = (top / "requirements.txt").read_text(encoding="utf-8")
-        print(table([line.partition("==")[0] for line in pinned.splitlines() if "==" in line]))
+        print(table(list({package.metadata["Name"] for package in distributions()})))
     elif options == ["--write"]:
         head = listing.read_text(encoding="utf-8").partition(begin)[0]
         listing.write_text(f"{head}{begin}\n{tables()}", encoding="utf-8")

@@ -15,7 +15,8 @@ def lowest() -> list[str]:
     settings.read(top / "settings.ini", encoding="utf-8")
     names = [name for name in settings["DEFAULT"] if name.endswith("requirements") and name != "dev_requirements"]
     wanted = " ".join(settings["DEFAULT"][name] for name in names).split()
-    return [re.sub(r"^([^<>=]+)>=([^,<]+).*", r"\1==\2", each) for each in wanted]
+    pinned = [re.sub(r"^([^<>=]+)>=([^,<]+).*", r"\1==\2", each) for each in wanted]
+    return [*pinned, "ipython<9"]  # with which the pages were run on these versions
 
 
 if __name__ == "__main__":
