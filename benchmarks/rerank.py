@@ -6,7 +6,7 @@ on a small part to warm up, then once on all, and notes seconds and the most mem
 
 - rerank: ours, with sparse tables; k1 = 20, k2 = 6;
 - dense: the textbook's form, with tables of all images against all; not for the largest collection, where they would
-  take more than 20 GB;
+  take some 17 GB;
 - nearest: nothing but the k1 nearest others of every image, which re-ranking needs in any case.
 
 The script checks that both forms give the same distances.

@@ -2,7 +2,7 @@
 
 Every row is a fresh process that does one thing at one size, and notes its seconds and the most memory that it held
 above what it began with. "Growth" is the exponent between the smallest and the largest size: 1 is linear (n log n is
-about 1.1 here), 2 is the square, which only the evaluation of all against all may have, since it is a table.
+about 1.1 here), 2 is the square, which only what compares all images with all may have: evaluation, label errors.
 """
 import json
 import math

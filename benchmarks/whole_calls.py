@@ -171,7 +171,7 @@ def main(arguments: Namespace) -> None:
 
 if __name__ == "__main__":
     parser = options(__doc__.splitlines()[0])
-    graphs = "build no graph of more vectors than this: one of 1,000,000 takes more than a quarter of an hour"
+    graphs = "build no graph of more vectors: of 1,000,000 without clusters it takes more than a quarter of an hour"
     parser.add_argument("--calls", type=int, default=200, help="whole calls and anchors to time, of each kind")
     parser.add_argument("--graphs", type=int, default=100_000, help=graphs)
     busy = "count the time that the processor works on a call, with one thread (OMP_NUM_THREADS=1), not the clock's"

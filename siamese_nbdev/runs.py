@@ -283,7 +283,7 @@ def check_not_negative(name:str, value:float) -> float:
 
 
 def has_bfloat16(device:torch.device) -> bool:
-    "Tell whether a device is made for bfloat16: GPUs, and processors with matrix units; others are faster without."
+    "Tell whether a device is made for bfloat16: GPUs, and processors with matrix units; others train in float32."
     if device.type == "cpu":
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not before torch 2.10
         return bool(capabilities.get("amx_bf16"))

@@ -251,7 +251,7 @@ def check_pytest() -> None:
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
         listing = Path(folder, "junit.xml")
-        ok, text = run([sys.executable, "-m", "pytest", "-q", "-rs", "--junitxml", listing])
+        ok, text = run([sys.executable, "-m", "pytest", "-q", "-rs", "--durations", "12", "--junitxml", listing])
         print(text, flush=True)
         cases = list(ElementTree.parse(listing).iter("testcase")) if listing.exists() else []
     for case in cases:
