@@ -111,8 +111,8 @@ def uses_shared_network(notebook: dict) -> bool:
 
 
 def network_digest() -> str:
-    "Return the digest of the weights that pages share and of their history; empty where they are not there."
-    files = sorted([*shared_network.rglob("*.safetensors"), *shared_network.parent.glob("history.csv")])
+    "Return the digest of the weights that pages share; empty where they are not there."
+    files = sorted(shared_network.rglob("*.safetensors"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16] if files else ""
 
 
