@@ -21,8 +21,9 @@ stages = {"1": "1 - Planning", "2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4 -
 
 
 def with_whole_addresses(text: str) -> str:
-    "Lead the links of the README to the repository: an index of packages has no files beside it."
-    places = {"!": f"{repository}/raw/{settings['branch']}/", "": f"{repository}/blob/{settings['branch']}/"}
+    "Lead the links of the README to this version in the repository: an index of packages has no files beside it."
+    tag = f"v{settings['version']}"
+    places = {"!": f"{repository}/raw/{tag}/", "": f"{repository}/blob/{tag}/"}
     link = r"(!?)(\[[^][]*\]\()(?!https?:|mailto:|#)"
     return re.sub(link, lambda found: found[1] + found[2] + places[found[1]], text)
 
