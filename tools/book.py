@@ -344,7 +344,8 @@ def execute_apart(page: Path) -> bool:
 
 def train_shared_network() -> None:
     "Render the pedestrians and train the network that pages share, again where the code that makes them has changed."
-    made_by, code = shared_network.parent / "made_by", "from siamese_nbdev.training import demo_model; demo_model('.')"
+    code = "from siamese_nbdev.training import demo_model; demo_model('.')"
+    made_by = shared_network.parent / "made_by"
     now = json.dumps(reach.package_digests([code]))
     is_other = not made_by.exists() or made_by.read_text(encoding="utf-8") != now
     if shared_network.exists() and is_other:

@@ -100,8 +100,8 @@ def outside_imports(statement: ast.stmt) -> dict[str, ast.stmt]:
         aliases = [alias for alias in statement.names if alias.name.split(".")[0] != "siamese_nbdev"]
         return {(alias.asname or alias.name).split(".")[0]: ast.Import([alias]) for alias in aliases}
     if isinstance(statement, ast.ImportFrom) and (statement.module or "").split(".")[0] != "siamese_nbdev":
-        origin = statement.module, statement.level
-        return {alias.asname or alias.name: ast.ImportFrom(origin[0], [alias], origin[1]) for alias in statement.names}
+        names = {alias.asname or alias.name: alias for alias in statement.names}
+        return {name: ast.ImportFrom(statement.module, [alias], statement.level) for name, alias in names.items()}
     return {}
 
 
