@@ -40,13 +40,16 @@ def command(*arguments, flags=(), **options):
 
 
 small = ["--image-size", 64, 64, "--no-report"]
+warnings_as_errors = ["-W", "error"]
+for module in ("typer", "matplotlib._fontconfig_pattern"):  # the oldest we allow use what newer packages advise against
+    warnings_as_errors += ["-W", f"default::DeprecationWarning:{module}"]
 surroundings = {
     "python -O": dict(flags=["-O", "-B"]),  # -B: no byte code of its own beside that of others
     "POSIX locale": dict(variables=dict(LC_ALL="POSIX", LANG=None, PYTHONIOENCODING=None)),
     "no HOME": dict(variables=dict(HOME=None, XDG_CACHE_HOME=None, MPLCONFIGDIR=None)),
     "a HOME that is not there": dict(variables=dict(HOME="/nowhere/at/all", XDG_CACHE_HOME=None)),
     "umask 077": dict(flags=["-B"]) | (dict(umask=0o077) if os.name == "posix" else {}),
-    "warnings as errors": dict(flags=["-W", "error"]),
+    "warnings as errors": dict(flags=warnings_as_errors),
 }
 
 
@@ -75,7 +78,7 @@ def works(here, around, *labels):
 
 
 def test_several_surroundings_at_once(tmp_path):
-    together = dict(flags=["-B", "-W", "error"], variables={})
+    together = dict(flags=["-B", *warnings_as_errors], variables={})
     for name in ("POSIX locale", "a HOME that is not there"):
         together["variables"] |= surroundings[name]["variables"]
     works(tmp_path, together | (dict(umask=0o077) if os.name == "posix" else {}), "--no-labels")

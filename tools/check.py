@@ -280,11 +280,9 @@ def main(wanted: list[str]) -> bool:
         check_command("README follows nbs/index.ipynb", [sys.executable, "tools/readme.py", "--check"])
     if is_wanted("prose"):
         check_command("prose says what pages print", [sys.executable, "tools/prose.py"])
-    for name, check in dict(outputs=check_outputs, style=check_style, ruff=check_ruff).items():
+    for name, check in dict(outputs=check_outputs, age=check_age, style=check_style, ruff=check_ruff).items():
         if is_wanted(name):
             check()
-    if "age" in wanted:  # asked for by name until all pages are executed in one go
-        check_age()
     if is_wanted("notebooks"):
         prepare()
     os.environ.update(side_by_side)
