@@ -41,7 +41,8 @@ def command(*arguments, flags=(), **options):
 
 small = ["--image-size", 64, 64, "--no-report"]
 warnings_as_errors = ["-W", "error"]
-for module in ("typer", "matplotlib._fontconfig_pattern"):  # the oldest we allow use what newer packages advise against
+old = ("typer", "matplotlib._fontconfig_pattern", "matplotlib._mathtext")
+for module in old:  # the oldest that we allow use what newer packages advise against
     warnings_as_errors += ["-W", f"default::DeprecationWarning:{module}"]
 surroundings = {
     "python -O": dict(flags=["-O", "-B"]),  # -B: no byte code of its own beside that of others
