@@ -186,8 +186,8 @@ def main(arguments: Namespace) -> None:
     ways = all_ways(model, pedestrians(arguments.images), arguments.batch_size)
     times = seconds_per_image(ways, arguments.rounds)
     text = (
-        f"{arguments.images} pedestrians of 64 x 128 pixels, {model.config['backbone']} with embeddings of "
-        f"{model.embedding_size}, batches of {arguments.batch_size}; medians of {arguments.rounds} rounds in turns."
+        f"{arguments.images} pedestrians of 128 x 64 pixels (height x width), {model.config['backbone']} "
+        f"with embeddings of {model.embedding_size}, batches of {arguments.batch_size}; medians of {arguments.rounds} rounds in turns."
     )
     head = ["", "images/s", "times bare", "times network and decoding", "times original"]
     parts = [text, table(head, speed_rows(times))]

@@ -163,8 +163,8 @@ def main(arguments: Namespace) -> None:
     rows = rows_of(measured)
     shares = [f"{row[0]} {row[3]} for one picture and {row[6]} in a collection" for row in rows if row[0] in named]
     text = (
-        f"{measured['images']} pedestrians of 64 x 128 pixels, tf_efficientnet_lite0, one thread; medians of "
-        f"{arguments.rounds} rounds in turns. Share of torch's CPU time from files: {'; '.join(shares)}."
+        f"{measured['images']} pedestrians of 128 x 64 pixels (height x width), tf_efficientnet_lite0, one thread; "
+        f"medians of {arguments.rounds} rounds in turns. Share of torch's CPU time from files: {'; '.join(shares)}."
     )
     finish("Runtimes", [text, table(head, rows)], arguments.out, threads=1)
 

@@ -588,7 +588,7 @@ def triplet_complaints(paths:pd.DataFrame, identities:pd.DataFrame) -> list[str]
         "anchor and positive are one file": file_keys(paths["Anchor"]) == file_keys(paths["Positive"]),
     }
     broken = {text: rows for text, rows in rules.items() if rows.any()}
-    return [f"{text} in {int(rows.sum())} rows ({name_lines(rows)})" for text, rows in broken.items()]
+    return [f"{text} in {counted(int(rows.sum()), 'row')} ({name_lines(rows)})" for text, rows in broken.items()]
 
 # %% ../nbs/00_data.ipynb #7f8449c6
 def check_images(

@@ -215,7 +215,7 @@ def prepare() -> None:
 def check_notebook(page: Path) -> None:
     "Run one notebook as nbdev_test does, in a process of its own."
     started = time.time()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder, "log")
         process = forks.Process(target=warm_page, args=(page, log))
         process.start()

@@ -5,6 +5,7 @@ seconds a page, which is minutes over all of them.
 """
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import accelerate  # noqa: F401
@@ -36,6 +37,7 @@ def run_page(page: Path, log: Path) -> None:
         for number in (1, 2):
             os.dup2(stream.fileno(), number)
     forget_tools()
+    tempfile.tempdir = str(log.parent)  # removed by who waits for this process, which ends without clearing up
     os.chdir(page.parent)
     settings = get_config()
     passed, _ = test_nb(page, skip_flags=settings.tst_flags.split(), basepath=settings.config_path)
