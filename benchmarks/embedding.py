@@ -187,7 +187,8 @@ def main(arguments: Namespace) -> None:
     times = seconds_per_image(ways, arguments.rounds)
     text = (
         f"{arguments.images} pedestrians of 128 x 64 pixels (height x width), {model.config['backbone']} "
-        f"with embeddings of {model.embedding_size}, batches of {arguments.batch_size}; medians of {arguments.rounds} rounds in turns."
+        f"with embeddings of {model.embedding_size}, batches of {arguments.batch_size}; "
+        f"medians of {arguments.rounds} rounds in turns."
     )
     head = ["", "images/s", "times bare", "times network and decoding", "times original"]
     parts = [text, table(head, speed_rows(times))]

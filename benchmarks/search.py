@@ -328,7 +328,8 @@ def main(arguments: Namespace) -> None:
         "less the data and the libraries; the goal is 500 MB at most.",
         table(memory_head, [memory]),
         "Approximate search in clustered vectors (embeddings of rendered pedestrians, each copy pushed a little), rows "
-        "and distances alone, but for the whole call; the goal is a recall of 0.95 at 20 times the speed of exact search.",
+        "and distances alone, but for the whole call; "
+        "the goal is a recall of 0.95 at 20 times the speed of exact search.",
         table(approximate_head, approximate),
         f"faiss {faiss.__version__} with {counted(faiss.omp_get_max_threads(), 'thread')}, "
         f"scikit-learn {sklearn.__version__}, numpy {np.__version__}.",
