@@ -279,15 +279,20 @@ def verdict_of(plan:Plan, results:Results) -> list[str]:
 
 def tiles_of(plan:Plan, results:Results) -> list[tuple[str, str]]:
     "Choose the figures that stand on top."
-    tiles = [(f"{len(plan.images):,}", "usable images")]
+    tiles = [tile_of(len(plan.images), "usable image")]
     if plan.is_labelled:
-        tiles.append((f"{plan.images['label'].nunique():,}", "identities"))
+        tiles.append(tile_of(plan.images["label"].nunique(), "identity"))
         for name in ("rank_1", "mean_average_precision"):
             before, after = (100 * need_labels(results.scores)[kind].loc[name, "value"] for kind in shown_networks)
             tiles.append((f"{before:.0f} to {after:.0f} %", f"{shown_metrics[name]}, frozen to trained"))
-        suspects = need_labels(results.suspects)
-        tiles.append((f"{len(suspects):,}", "labels to look at"))
-    return [*tiles, (f"{results.duplicates['group'].nunique():,}", "groups of near-duplicates")]
+        tiles.append(tile_of(len(need_labels(results.suspects)), "label", " to look at"))
+    return [*tiles, tile_of(results.duplicates["group"].nunique(), "group", " of near-duplicates")]
+
+
+def tile_of(number:int, noun:str, of:str="") -> tuple[str, str]:
+    "Part a number from its noun, which is in the singular or plural."
+    figure, _, name = counted(number, noun).partition(" ")
+    return figure, name + of
 
 
 def asked_of(plan:Plan) -> str:
