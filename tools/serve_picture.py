@@ -39,7 +39,7 @@ def make_run(run: Path) -> str:
     save_threshold(run / "model", fit_threshold(verification_pairs(embed_images(model, valid))))
     collection = embed_images(model, test[test["path"] != asked])
     Index(collection).save(run / "index")
-    presence = presence_in(collection, collection.labels == collection.labels)
+    presence = presence_in(collection, use_trained=True)
     assert presence is not None
     write_notes(run / "index" / "presence.json", asdict(presence))
     return str(asked)
