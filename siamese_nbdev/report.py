@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -289,7 +289,7 @@ def tiles_of(plan:Plan, results:Results) -> list[tuple[str, str]]:
     return [*tiles, tile_of(results.duplicates["group"].nunique(), "group", " of near-duplicates")]
 
 
-def tile_of(number:int, noun:str, of:str="") -> tuple[str, str]:
+def tile_of(number:Any, noun:str, of:str="") -> tuple[str, str]:
     "Part a number from its noun, which is in the singular or plural."
     figure, _, name = counted(number, noun).partition(" ")
     return figure, name + of
