@@ -170,7 +170,7 @@ def test_every_spelling_means_the_same(place, how):
     for name in expected:
         if name != "split" or same_paths:  # which identities are drawn follows the order of paths as text
             assert found[name] == expected[name], name
-    assert messy.map(repr).equals(before.map(repr))
+    assert messy.map(repr).equals(before.map(repr)) and messy.dtypes.equals(before.dtypes)
 
 
 def test_training_does_not_depend_on_spelling(place):
